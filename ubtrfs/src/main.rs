@@ -1,0 +1,2 @@
+//! ubtrfs
+fn main() {}
