@@ -115,9 +115,6 @@ pub struct FileExtent<L> {
     pub stored: StoredExtent<L>,
     /// One checksum for each sector on the device, packed, from [`DataIo::checksum`](super::DataIo::checksum).
     pub checksums: Bytes,
-    /// The inode's attributes as of this extent where only the finishing code may store them:
-    /// `i_size` that the bytes now cover.
-    pub disk_i_size: u64,
 }
 
 /// How an extent is stored.
