@@ -1,0 +1,323 @@
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::{Change, Select, StateBits};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct State {
+    end: u64,
+    bits: StateBits,
+}
+
+/// What becomes of the bits of a byte.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edit {
+    /// Bytes that don't match stay; without it, all bytes are meant.
+    pub(crate) only: Option<Select>,
+    pub(crate) set: StateBits,
+    pub(crate) clear: StateBits,
+}
+
+impl Edit {
+    fn apply(self, bits: StateBits) -> StateBits {
+        match self.only {
+            Some(only) if !only.matches(bits) => bits,
+            _ => bits.difference(self.clear).union(self.set),
+        }
+    }
+}
+
+/// The states of one file, without any locking.
+///
+/// I1 and I2 hold between calls.
+#[derive(Default)]
+pub(crate) struct States {
+    by_start: BTreeMap<u64, State>,
+    /// Scratch of [`States::edit`], kept for its capacity.
+    old: Vec<(u64, State)>,
+    new: Vec<(u64, State)>,
+}
+
+impl States {
+    pub(crate) fn edit(&mut self, range: Range<u64>, edit: Edit) -> Change {
+        let mut change = Change::default();
+        if range.is_empty() {
+            return change;
+        }
+        self.old.clear();
+        self.new.clear();
+        let new = &mut self.new;
+        let mut step = |new: &mut Vec<_>, part: Range<u64>, bits: StateBits| {
+            let edited = edit.apply(bits);
+            if edited != bits {
+                change.push(part.clone());
+            }
+            append(new, part, edited);
+        };
+
+        // The state before the range is looked at too, cut if it reaches in,
+        // and the one behind it: they may have to merge with what changes.
+        let mut done = range.start;
+        if let Some((&start, &state)) = self.by_start.range(..range.start).next_back()
+            && state.end >= range.start
+        {
+            self.old.push((start, state));
+            append(new, start..range.start, state.bits);
+            let inside = state.end.min(range.end);
+            if inside > range.start {
+                step(new, range.start..inside, state.bits);
+                append(new, inside..state.end, state.bits);
+                done = inside;
+            }
+        }
+        if done < range.end {
+            for (&start, &state) in self.by_start.range(done..=range.end) {
+                self.old.push((start, state));
+                if done < start {
+                    step(new, done..start, StateBits::empty());
+                }
+                let inside = state.end.min(range.end);
+                if start < inside {
+                    step(new, start..inside, state.bits);
+                }
+                append(new, inside.max(start)..state.end, state.bits);
+                done = inside.max(start);
+            }
+            if done < range.end {
+                step(new, done..range.end, StateBits::empty());
+            }
+        } else if let Some(&state) = self.by_start.get(&range.end) {
+            self.old.push((range.end, state));
+            append(new, range.end..state.end, state.bits);
+        }
+
+        if !change.is_empty() {
+            self.store();
+        }
+        change
+    }
+
+    /// Replaces the states in `old` by those in `new`, both ascending.
+    fn store(&mut self) {
+        let mut old = self.old.iter().copied().peekable();
+        for &(start, state) in &self.new {
+            while let Some((gone, _)) = old.next_if(|&(at, _)| at < start) {
+                self.by_start.remove(&gone);
+            }
+            match old.next_if(|&(at, _)| at == start) {
+                Some((_, before)) if before == state => {}
+                _ => {
+                    self.by_start.insert(start, state);
+                }
+            }
+        }
+        for (gone, _) in old {
+            self.by_start.remove(&gone);
+        }
+    }
+
+    /// The states from `range.start` on, cut to the range.
+    pub(crate) fn iter(
+        &self,
+        range: Range<u64>,
+    ) -> impl Iterator<Item = (Range<u64>, StateBits)> + '_ {
+        // Not `range.start` itself: BTreeMap panics on inverted ranges.
+        let from = range.start.min(range.end);
+        let before = self.by_start.range(..from).next_back();
+        before
+            .into_iter()
+            .chain(self.by_start.range(from..range.end))
+            .filter(move |(_, state)| state.end > from)
+            .map(move |(&start, state)| (start.max(from)..state.end.min(range.end), state.bits))
+            .filter(|(part, _)| !part.is_empty())
+    }
+
+    pub(crate) fn find(
+        &self,
+        range: Range<u64>,
+        select: Select,
+    ) -> Option<(Range<u64>, StateBits)> {
+        self.iter(range).find(|&(_, bits)| select.matches(bits))
+    }
+
+    pub(crate) fn find_contiguous(
+        &self,
+        range: Range<u64>,
+        select: Select,
+        max_len: u64,
+    ) -> Option<Range<u64>> {
+        let mut found: Option<Range<u64>> = None;
+        for (part, bits) in self.iter(range) {
+            match (&mut found, select.matches(bits)) {
+                (None, false) => continue,
+                (None, true) => found = Some(part),
+                (Some(found), true) if found.end == part.start => found.end = part.end,
+                (Some(_), _) => break,
+            }
+            if let Some(found) = &mut found
+                && found.end - found.start >= max_len
+            {
+                found.end = found.start + max_len;
+                break;
+            }
+        }
+        found.filter(|found| !found.is_empty())
+    }
+
+    pub(crate) fn covered(&self, range: Range<u64>, select: Select) -> bool {
+        let mut done = range.start;
+        for (part, bits) in self.iter(range.clone()) {
+            if part.start != done || !select.matches(bits) {
+                return false;
+            }
+            done = part.end;
+        }
+        done >= range.end
+    }
+
+    pub(crate) fn count(&self, range: Range<u64>, select: Select) -> u64 {
+        self.iter(range)
+            .filter(|&(_, bits)| select.matches(bits))
+            .map(|(part, _)| part.end - part.start)
+            .sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_start.is_empty()
+    }
+}
+
+/// Adds `part` behind `new`; here I1 and I2 are made true.
+fn append(new: &mut Vec<(u64, State)>, part: Range<u64>, bits: StateBits) {
+    if part.is_empty() || bits.is_empty() {
+        return;
+    }
+    match new.last_mut() {
+        Some((_, last)) if last.end == part.start && last.bits == bits => last.end = part.end,
+        _ => new.push((
+            part.start,
+            State {
+                end: part.end,
+                bits,
+            },
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SIZE: u64 = 48;
+
+    /// A byte an entry; what the tree must agree with.
+    struct Oracle([StateBits; SIZE as usize]);
+
+    impl Oracle {
+        fn states(&self) -> Vec<(Range<u64>, StateBits)> {
+            let mut new = Vec::new();
+            for at in 0..SIZE {
+                append(&mut new, at..at + 1, self.0[at as usize]);
+            }
+            new.into_iter()
+                .map(|(start, state)| (start..state.end, state.bits))
+                .collect()
+        }
+
+        fn runs(&self, hit: impl Fn(u64, StateBits) -> bool) -> Vec<Range<u64>> {
+            let mut runs: Vec<Range<u64>> = Vec::new();
+            for at in 0..SIZE {
+                if hit(at, self.0[at as usize]) {
+                    match runs.last_mut() {
+                        Some(last) if last.end == at => last.end += 1,
+                        _ => runs.push(at..at + 1),
+                    }
+                }
+            }
+            runs
+        }
+    }
+
+    fn bits() -> impl Strategy<Value = StateBits> {
+        (0_u32..8).prop_map(StateBits::from_bits_truncate)
+    }
+
+    fn select() -> impl Strategy<Value = Select> {
+        (1_u32..8, 0_u32..8, any::<bool>()).prop_map(|(wanted, none, all)| {
+            let wanted = StateBits::from_bits_truncate(wanted);
+            let none = StateBits::from_bits_truncate(none);
+            if all {
+                Select::all(wanted).without(none)
+            } else {
+                Select::any(wanted).without(none)
+            }
+        })
+    }
+
+    fn edit() -> impl Strategy<Value = (Range<u64>, Edit)> {
+        (
+            0..=SIZE,
+            0..=SIZE,
+            proptest::option::of(select()),
+            bits(),
+            bits(),
+        )
+            .prop_map(|(start, end, only, set, clear)| (start..end, Edit { only, set, clear }))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn agrees_with_a_byte_a_sector(
+            edits in proptest::collection::vec(edit(), 1..40),
+            queries in proptest::collection::vec((0..=SIZE, 0..=SIZE, select(), 0..=SIZE), 1..8),
+        ) {
+            let mut states = States::default();
+            let mut oracle = Oracle([StateBits::empty(); SIZE as usize]);
+            for (range, edit) in edits {
+                let before = Oracle(oracle.0);
+                for at in range.clone() {
+                    let byte = &mut oracle.0[at as usize];
+                    *byte = edit.apply(*byte);
+                }
+                let change = states.edit(range, edit);
+                let expected = oracle.runs(|at, bits| before.0[at as usize] != bits);
+                prop_assert_eq!(change.bytes(), expected.iter().map(|run| run.end - run.start).sum::<u64>());
+                prop_assert_eq!(change.ranges().collect::<Vec<_>>(), expected);
+                prop_assert_eq!(states.iter(0..u64::MAX).collect::<Vec<_>>(), oracle.states());
+            }
+            for (start, end, select, max_len) in queries {
+                let runs = oracle.runs(|at, bits| (start..end).contains(&at) && select.matches(bits));
+                let total: u64 = runs.iter().map(|run| run.end - run.start).sum();
+                prop_assert_eq!(states.count(start..end, select), total);
+                prop_assert_eq!(states.covered(start..end, select), total == end.saturating_sub(start));
+                let first = states.find(start..end, select).map(|(range, _)| range.start);
+                prop_assert_eq!(first, runs.first().map(|run| run.start));
+                let contiguous = runs.first().map(|run| run.start..run.end.min(run.start + max_len));
+                prop_assert_eq!(
+                    states.find_contiguous(start..end, select, max_len),
+                    contiguous.filter(|run| !run.is_empty())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_address_space_is_a_range_like_any_other() {
+        let mut states = States::default();
+        let set = Edit {
+            only: None,
+            set: StateBits::USER0,
+            clear: StateBits::empty(),
+        };
+        assert_eq!(states.edit(u64::MAX - 1..u64::MAX, set).bytes(), 1);
+        assert_eq!(states.edit(0..u64::MAX, set).bytes(), u64::MAX - 1);
+        assert_eq!(
+            states.iter(0..u64::MAX).collect::<Vec<_>>(),
+            [(0..u64::MAX, StateBits::USER0)]
+        );
+    }
+}
