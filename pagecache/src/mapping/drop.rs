@@ -1,0 +1,112 @@
+//! Dropping contents.
+
+use std::ops::Range;
+
+use crate::folio::Refused;
+use crate::mapping::{Mapping, State, Wanted};
+use crate::pages::{PAGE_SIZE, bytes_of, covered, folio_index, folio_start, folios_of, within};
+use crate::sync::Arc;
+
+impl Mapping {
+    /// Sets the file's size. What is cached behind it is dropped, dirty or not; the rest of the
+    /// last page becomes zero, in the cache.
+    ///
+    /// Writeback of dropped pages goes on with the snapshot that it has, and its end is harmless.
+    /// The zeroed page doesn't become dirty by this. Where the device has old bytes there and the
+    /// file may grow again, the caller writes zeros up to the page's end first.
+    pub fn truncate(&self, new_size: u64) {
+        let inner = &self.inner;
+        let index = folio_index(new_size);
+        let mut spare = None;
+        loop {
+            let mut state = inner.state.lock();
+            if new_size >= state.tally.size {
+                state.tally.size = new_size;
+                return;
+            }
+            // All under one lock: in a file that grows again at once, no reader may see old bytes.
+            if let Some(folio) = state.folios.get_mut(index) {
+                let tail = (new_size - folio_start(index)) as usize;
+                if let Err(Refused::Need(len)) = folio.zero_tail(tail, &mut spare) {
+                    let pin = folio.pin();
+                    drop(state);
+                    drop(spare.take());
+                    spare = Some(inner.cache.buffer(len));
+                    drop(pin);
+                    continue;
+                }
+            }
+            state.tally.size = new_size;
+            self.discard_locked(&mut state, new_size.next_multiple_of(PAGE_SIZE)..u64::MAX);
+            return;
+        }
+    }
+
+    /// Drops the clean pages that lie wholly in `range`, and returns how many bytes of them. Bytes
+    /// behind the file's end don't matter for that.
+    ///
+    /// What is dirty or under writeback stays.
+    pub fn invalidate(&self, range: Range<u64>) -> u64 {
+        let mut state = self.inner.state.lock();
+        let range = whole_pages(range, state.tally.size);
+        state.tally.epoch += 1;
+        let mut dropped = 0;
+        self.inner
+            .each_folio(&mut state, folios_of(&range), |index, folio| {
+                let pages = covered(&within(&range, index)) & !folio.dirty & !folio.writeback;
+                dropped += bytes_of(folio.uptodate & pages);
+                folio.discard(pages);
+            });
+        dropped
+    }
+
+    /// Drops the pages that lie wholly in `range`, dirty or not, and returns how many bytes of
+    /// them, as for a hole that is punched.
+    ///
+    /// Writeback of them goes on with the snapshot that it has, and its end is harmless.
+    pub fn discard(&self, range: Range<u64>) -> u64 {
+        let mut state = self.inner.state.lock();
+        let range = whole_pages(range, state.tally.size);
+        self.discard_locked(&mut state, range)
+    }
+
+    fn discard_locked(&self, state: &mut State, range: Range<u64>) -> u64 {
+        state.tally.epoch += 1;
+        let mut dropped = 0;
+        self.inner
+            .each_folio(state, folios_of(&range), |index, folio| {
+                let pages = covered(&within(&range, index));
+                dropped += bytes_of(folio.uptodate & pages);
+                folio.discard(pages);
+            });
+        dropped
+    }
+
+    /// Drops the folios that are clean now, and each other that exists now as soon as it is clean,
+    /// so that a finished file's buffers are used again at once.
+    pub fn forget(&self) {
+        let mut state = self.inner.state.lock();
+        state.tally.wanted = Wanted::default();
+        self.inner
+            .each_folio(&mut state, 0..u64::MAX, |_, folio| folio.forgotten = true);
+    }
+
+    /// Whether two handles are the same mapping.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+/// `range` with the file's last page whole, if it reaches the file's end.
+fn whole_pages(range: Range<u64>, size: u64) -> Range<u64> {
+    let end = if range.end >= size {
+        range
+            .end
+            .checked_next_multiple_of(PAGE_SIZE)
+            .unwrap_or(u64::MAX)
+    } else {
+        range.end
+    };
+    range.start..end
+}

@@ -1,0 +1,327 @@
+//! Reading from the cache, and filling it with what a device had.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::buffer::Buffer;
+use crate::error::Stale;
+use crate::mapping::{Inner, Mapping, push_pages};
+use crate::pages::{
+    FOLIO, FOLIO_SIZE, PAGE, PAGE_SIZE, below, bytes_of, folio_index, folio_start, folios_of,
+    in_file, runs, to_bytes, touched, within,
+};
+use crate::stats::count;
+use crate::sync::Arc;
+
+/// A version of a mapping's contents.
+///
+/// It moves on whenever contents leave the cache that somebody who fetches from the device at the
+/// same time may have missed: written pages that are evicted, truncated, discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Epoch(u64);
+
+/// A run of cached bytes within one folio.
+#[derive(Clone, Debug)]
+pub struct Present {
+    /// Where, within what was asked for.
+    pub range: Range<u64>,
+    /// The bytes of `range`, without a copy.
+    pub bytes: Bytes,
+}
+
+/// What of a range is cached and what isn't.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// Ascending.
+    pub present: Vec<Present>,
+    /// Page-aligned, ascending, joined.
+    pub missing: Vec<Range<u64>>,
+    /// The version to which what is missing must be fetched.
+    pub epoch: Epoch,
+    /// The file's size.
+    pub file_size: u64,
+}
+
+impl Mapping {
+    /// What of `range` is cached, and what has to be fetched.
+    ///
+    /// Pages behind the file's end are missing, too: clip `range` to the size first.
+    #[must_use]
+    pub fn lookup(&self, range: Range<u64>) -> Lookup {
+        let mut present = Vec::new();
+        let mut missing = Vec::new();
+        let (mut hits, mut misses) = (0, 0);
+        let mut state = self.inner.state.lock();
+        for index in folios_of(&range) {
+            let wanted = within(&range, index);
+            let pages = touched(&wanted);
+            let Some(folio) = state.folios.get_mut(index) else {
+                misses += bytes_of(pages);
+                push_pages(&mut missing, index, pages);
+                continue;
+            };
+            let found = folio.uptodate & pages;
+            folio.referenced |= found != 0;
+            hits += bytes_of(found);
+            misses += bytes_of(pages & !found);
+            for run in runs(found) {
+                let run = to_bytes(run);
+                let run = run.start.max(wanted.start)..run.end.min(wanted.end);
+                if let Some(bytes) = folio.share(run.clone()) {
+                    let range = in_file(index, run);
+                    present.push(Present { range, bytes });
+                }
+            }
+            push_pages(&mut missing, index, pages & !found);
+        }
+        let lookup = Lookup {
+            present,
+            missing,
+            epoch: Epoch(state.tally.epoch),
+            file_size: state.tally.size,
+        };
+        drop(state);
+        self.inner.count_reads(hits, misses);
+        lookup
+    }
+
+    /// All of `range`, without a copy, if it lies within one folio and is cached.
+    #[must_use]
+    pub fn read_bytes(&self, range: Range<u64>) -> Option<Bytes> {
+        let index = folio_index(range.start);
+        if range.end > folio_start(index + 1) {
+            return None;
+        }
+        let wanted = within(&range, index);
+        let pages = touched(&wanted);
+        let mut state = self.inner.state.lock();
+        let found = state
+            .folios
+            .get_mut(index)
+            .filter(|folio| pages != 0 && folio.uptodate & pages == pages)
+            .and_then(|folio| {
+                folio.referenced = true;
+                folio.share(wanted)
+            });
+        drop(state);
+        match found {
+            Some(_) => self.inner.count_reads(bytes_of(pages), 0),
+            None => self.inner.count_reads(0, bytes_of(pages)),
+        }
+        found
+    }
+
+    /// Copies cached bytes from `offset` on, up to the first missing page, and returns how many.
+    ///
+    /// Reads zeros behind the file's end where the last page is cached: clip `dst` first.
+    pub fn read(&self, offset: u64, dst: &mut [u8]) -> usize {
+        let mut done = 0;
+        while done < dst.len() {
+            let at = offset + done as u64;
+            let index = folio_index(at);
+            let wanted = within(&(at..at + (dst.len() - done) as u64), index);
+            let mut state = self.inner.state.lock();
+            let Some(folio) = state.folios.get_mut(index) else {
+                break;
+            };
+            let missing = touched(&wanted) & !folio.uptodate;
+            let end = wanted.end.min(match missing {
+                0 => FOLIO,
+                _ => missing.trailing_zeros() as usize * PAGE,
+            });
+            if end <= wanted.start {
+                break;
+            }
+            let len = end - wanted.start;
+            dst[done..done + len].copy_from_slice(folio.bytes(wanted.start..end));
+            folio.referenced = true;
+            done += len;
+            if missing != 0 {
+                break;
+            }
+        }
+        let found = pages_of(offset, done);
+        self.inner
+            .count_reads(found, pages_of(offset, dst.len()) - found);
+        done
+    }
+
+    /// The version of the contents, to be taken before fetching.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.inner.state.lock().tally.epoch)
+    }
+
+    /// Copies `data` into the pages from `offset` on that aren't uptodate, and returns how many
+    /// bytes of pages became so.
+    ///
+    /// Never overwrites what is cached, and caches nothing behind the file's end. If the data ends
+    /// within a page, that page's rest becomes zero.
+    ///
+    /// Only for who keeps writers and truncaters away from the range since it began to fetch;
+    /// others use [`fill_as_of`](Self::fill_as_of).
+    ///
+    /// # Panics
+    ///
+    /// If `offset` isn't page-aligned.
+    pub fn fill(&self, offset: u64, data: &[u8]) -> u64 {
+        match self.inner.fill(None, offset, data) {
+            Ok(filled) | Err((Stale, filled)) => filled,
+        }
+    }
+
+    /// [`fill`](Self::fill), unless the contents may have changed since `epoch`.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`]: look up and fetch again. Pages filled before that was found are right.
+    ///
+    /// # Panics
+    ///
+    /// If `offset` isn't page-aligned.
+    pub fn fill_as_of(&self, epoch: Epoch, offset: u64, data: &[u8]) -> Result<u64, Stale> {
+        self.inner
+            .fill(Some(epoch), offset, data)
+            .map_err(|(stale, _)| stale)
+    }
+
+    /// Makes `buffer` part of the file at `offset`: without a copy if nothing of its folio is
+    /// cached, else as [`fill`](Self::fill).
+    ///
+    /// # Panics
+    ///
+    /// If `offset` isn't page-aligned or the buffer reaches into the next folio.
+    pub fn insert(&self, offset: u64, buffer: Buffer) -> u64 {
+        match self.inner.insert(None, offset, buffer) {
+            Ok(filled) | Err((Stale, filled)) => filled,
+        }
+    }
+
+    /// [`insert`](Self::insert), unless the contents may have changed since `epoch`.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`]: look up and fetch again.
+    ///
+    /// # Panics
+    ///
+    /// As [`insert`](Self::insert).
+    pub fn insert_as_of(&self, epoch: Epoch, offset: u64, buffer: Buffer) -> Result<u64, Stale> {
+        self.inner
+            .insert(Some(epoch), offset, buffer)
+            .map_err(|(stale, _)| stale)
+    }
+
+    /// Lets `fetch` put `len` bytes into a buffer, outside of all locks, and
+    /// [inserts](Self::insert) it.
+    ///
+    /// # Errors
+    ///
+    /// What `fetch` returns; nothing is cached then.
+    ///
+    /// # Panics
+    ///
+    /// As [`insert`](Self::insert).
+    pub fn fill_with<E>(
+        &self,
+        offset: u64,
+        len: usize,
+        fetch: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        assert_insertable(offset, len);
+        let mut buffer = self.inner.cache.buffer(len);
+        fetch(&mut buffer)?;
+        Ok(self.insert(offset, buffer))
+    }
+}
+
+#[track_caller]
+fn assert_insertable(offset: u64, len: usize) {
+    assert!(
+        offset.is_multiple_of(PAGE_SIZE) && len as u64 <= FOLIO_SIZE - offset % FOLIO_SIZE,
+        "{len} bytes at {offset} are not page-aligned within one folio"
+    );
+}
+
+/// Bytes of the pages that `len` bytes at `offset` touch.
+fn pages_of(offset: u64, len: usize) -> u64 {
+    if len == 0 {
+        return 0;
+    }
+    (offset + len as u64).next_multiple_of(PAGE_SIZE) - offset / PAGE_SIZE * PAGE_SIZE
+}
+
+impl Inner {
+    fn count_reads(&self, hits: u64, misses: u64) {
+        let counters = &self.cache.shared.counters;
+        count(&counters.hits, hits / PAGE_SIZE);
+        count(&counters.misses, misses / PAGE_SIZE);
+    }
+
+    fn fill(
+        self: &Arc<Self>,
+        epoch: Option<Epoch>,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<u64, (Stale, u64)> {
+        assert!(
+            offset.is_multiple_of(PAGE_SIZE),
+            "{offset} is not page-aligned"
+        );
+        let range = offset..offset + data.len() as u64;
+        let mut filled = 0;
+        for index in folios_of(&range) {
+            let bytes = within(&range, index);
+            let from = (folio_start(index) + bytes.start as u64 - offset) as usize;
+            let data = &data[from..from + bytes.len()];
+            let pages = self.with_folio(index, |folio, tally, spare| {
+                if epoch.is_some_and(|epoch| epoch.0 != tally.epoch) {
+                    return Ok(None);
+                }
+                let limit = below(tally.size, index);
+                folio.fill(bytes.clone(), data, limit, spare).map(Some)
+            });
+            match pages {
+                Ok(Some(pages)) => filled += bytes_of(pages),
+                Ok(None) | Err(_) => return Err((Stale, filled)),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn insert(
+        self: &Arc<Self>,
+        epoch: Option<Epoch>,
+        offset: u64,
+        buffer: Buffer,
+    ) -> Result<u64, (Stale, u64)> {
+        assert_insertable(offset, buffer.len());
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        let index = folio_index(offset);
+        let bytes = within(&(offset..offset + buffer.len() as u64), index);
+        let mut offered = Some(buffer);
+        let inserted = self.with_folio(index, |folio, tally, _| {
+            if epoch.is_some_and(|epoch| epoch.0 != tally.epoch) {
+                return Ok(None);
+            }
+            let Some(buffer) = offered.take() else {
+                return Ok(None);
+            };
+            match folio.insert(&bytes, buffer, below(tally.size, index)) {
+                Ok(pages) => Ok(Some(bytes_of(pages))),
+                Err(buffer) => {
+                    offered = Some(buffer);
+                    Ok(Some(0))
+                }
+            }
+        });
+        match (inserted, offered) {
+            (Ok(Some(filled)), None) => Ok(filled),
+            (Ok(Some(_)), Some(buffer)) => self.fill(epoch, offset, &buffer),
+            _ => Err((Stale, 0)),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Taking dirty pages to the device.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::mapping::{Mapping, push_pages};
+use crate::pages::{
+    FOLIO_SIZE, assert_page_aligned, covered, folio_index, folios_of, hull, in_file, mask, runs,
+    to_bytes, touched, within,
+};
+
+/// The contents of claimed pages, which later writers don't change.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Where in the file `bytes` begin.
+    pub offset: u64,
+    /// Exactly the claimed range, without a copy; zero behind the file's end.
+    pub bytes: Bytes,
+    /// The file's size at the moment of the claim, so that size and contents agree.
+    pub file_size: u64,
+}
+
+impl Snapshot {
+    /// The claimed range.
+    #[must_use]
+    pub fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes.len() as u64
+    }
+}
+
+/// How writeback of some pages ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritebackEnd {
+    /// The device has the bytes.
+    Done,
+    /// It hasn't: the pages are dirty again, unless their contents were dropped meanwhile.
+    Redirty,
+}
+
+impl Mapping {
+    /// The dirty pages of a range, page-aligned, ascending and joined. A dirty page that the range
+    /// touches is listed whole.
+    #[must_use]
+    pub fn dirty_ranges(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut list = Vec::new();
+        let state = self.inner.state.lock();
+        if state.tally.dirty > 0 {
+            for (index, folio) in state.folios.range(folios_of(&range)) {
+                push_pages(
+                    &mut list,
+                    index,
+                    folio.dirty & touched(&within(&range, index)),
+                );
+            }
+        }
+        list
+    }
+
+    /// Takes all of `range` under writeback: clears dirty, sets writeback, shares the contents.
+    ///
+    /// `None`, and nothing changed, unless all of it is dirty and none of it is under writeback
+    /// already. End it with [`end_writeback`](Self::end_writeback).
+    ///
+    /// # Panics
+    ///
+    /// If `range` isn't page-aligned or not within one folio.
+    #[must_use]
+    pub fn claim(&self, range: Range<u64>) -> Option<Snapshot> {
+        assert_page_aligned(&range);
+        let index = folio_index(range.start);
+        assert!(
+            range.is_empty() || folio_index(range.end - 1) == index,
+            "{range:?} is not within one folio"
+        );
+        let pages = covered(&within(&range, index));
+        self.claim_pages(
+            index,
+            |dirty| if dirty & pages == pages { pages } else { 0 },
+        )
+    }
+
+    /// Takes the first claimable pages of `range` under writeback: as many as lie in one folio and
+    /// next to each other. `None` if there are none.
+    ///
+    /// # Panics
+    ///
+    /// If `range` isn't page-aligned.
+    #[must_use]
+    pub fn claim_next(&self, range: Range<u64>) -> Option<Snapshot> {
+        assert_page_aligned(&range);
+        let mut from = range.start;
+        loop {
+            let rest = from..range.end;
+            let index = {
+                let state = self.inner.state.lock();
+                if state.tally.dirty == 0 {
+                    return None;
+                }
+                let found = state.folios.range(folios_of(&rest)).find(|(index, folio)| {
+                    folio.dirty & !folio.writeback & covered(&within(&rest, *index)) != 0
+                });
+                found?.0
+            };
+            let pages = covered(&within(&rest, index));
+            let claimed = self.claim_pages(index, |claimable| {
+                runs(claimable & pages).next().map_or(0, mask)
+            });
+            if claimed.is_some() {
+                return claimed;
+            }
+            // Somebody else took them meanwhile.
+            from = (index + 1) * FOLIO_SIZE;
+        }
+    }
+
+    /// `choose` gets the pages that may be claimed and says which.
+    fn claim_pages(&self, index: u64, choose: impl Fn(u32) -> u32) -> Option<Snapshot> {
+        let mut state = self.inner.state.lock();
+        let file_size = state.tally.size;
+        let mut claimed = None;
+        self.inner
+            .each_folio(&mut state, index..index + 1, |_, folio| {
+                let pages = choose(folio.dirty & !folio.writeback);
+                claimed = folio.claim(pages).map(|bytes| (pages, bytes));
+            });
+        claimed.map(|(pages, bytes)| Snapshot {
+            offset: in_file(index, to_bytes(hull(pages))).start,
+            bytes,
+            file_size,
+        })
+    }
+
+    /// Ends writeback of the pages of `range` that are under it, and wakes who waits for them.
+    ///
+    /// Harmless for pages whose contents were dropped since they were claimed.
+    ///
+    /// # Panics
+    ///
+    /// If `range` isn't page-aligned.
+    pub fn end_writeback(&self, range: Range<u64>, end: WritebackEnd) {
+        assert_page_aligned(&range);
+        let mut state = self.inner.state.lock();
+        self.inner
+            .each_folio(&mut state, folios_of(&range), |index, folio| {
+                let pages = covered(&within(&range, index));
+                folio.end_writeback(pages, end == WritebackEnd::Redirty);
+            });
+        if state.waiting > 0 {
+            self.inner.ended.notify_all();
+        }
+    }
+
+    /// Waits until no page that `range` touches is under writeback.
+    pub fn wait_writeback(&self, range: Range<u64>) {
+        let mut state = self.inner.state.lock();
+        loop {
+            let busy = state.tally.writeback > 0
+                && state
+                    .folios
+                    .range(folios_of(&range))
+                    .any(|(index, folio)| folio.writeback & touched(&within(&range, index)) != 0);
+            if !busy {
+                return;
+            }
+            state.waiting += 1;
+            self.inner.ended.wait(&mut state);
+            state.waiting -= 1;
+        }
+    }
+}
