@@ -1,0 +1,96 @@
+//! What goes wrong on request.
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::volume::{VolumeError, VolumeErrorKind};
+
+/// Operations that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FaultOp {
+    /// Reading data.
+    Read,
+    /// Writing data.
+    Write,
+    /// Allocating data space (fails with "no space").
+    Allocate,
+    /// Changing inodes, names or extents.
+    Metadata,
+    /// Committing.
+    Flush,
+}
+
+const OPS: usize = 5;
+
+/// Which operations fail, and in which order a batch of writes is carried out. Nothing goes wrong
+/// by default.
+#[derive(Debug, Default)]
+pub struct Faults {
+    seen: [AtomicU64; OPS],
+    /// 0: never; n: the n-th.
+    fail_at: [AtomicU64; OPS],
+    /// 0: as given.
+    shuffle: AtomicU64,
+    remember: bool,
+}
+
+impl Faults {
+    /// Keeps what each commit made durable, for [`MemoryVolume::power_cut`](super::MemoryVolume::power_cut).
+    #[must_use]
+    pub fn remembering_commits() -> Self {
+        Self {
+            remember: true,
+            ..Self::default()
+        }
+    }
+
+    /// Lets the `nth` operation `op` from now on fail, once; counted from 1.
+    pub fn fail_nth(&self, op: FaultOp, nth: u64) {
+        let seen = self.seen[op as usize].load(Ordering::SeqCst);
+        self.fail_at[op as usize].store(seen + nth, Ordering::SeqCst);
+    }
+
+    /// How many operations `op` there were.
+    #[must_use]
+    pub fn seen(&self, op: FaultOp) -> u64 {
+        self.seen[op as usize].load(Ordering::SeqCst)
+    }
+
+    /// Carries out the writes of each batch in an order that follows from `seed`; 0: as given.
+    pub fn shuffle_writes(&self, seed: u64) {
+        self.shuffle.store(seed, Ordering::SeqCst);
+    }
+
+    pub(super) fn remembers_commits(&self) -> bool {
+        self.remember
+    }
+
+    pub(super) fn check(&self, op: FaultOp) -> Result<(), VolumeError> {
+        let nth = self.seen[op as usize].fetch_add(1, Ordering::SeqCst) + 1;
+        if self.fail_at[op as usize].load(Ordering::SeqCst) == nth {
+            let kind = match op {
+                FaultOp::Allocate => VolumeErrorKind::NoSpace,
+                _ => VolumeErrorKind::Io,
+            };
+            return Err(VolumeError::new(
+                kind,
+                format!("injected fault: {op:?} number {nth}"),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn order(&self, len: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..len).collect();
+        let mut seed = self.shuffle.load(Ordering::SeqCst);
+        if seed != 0 {
+            for i in (1..len).rev() {
+                // xorshift64: any spread will do.
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                order.swap(i, (seed % (i as u64 + 1)) as usize);
+            }
+            self.shuffle.store(seed, Ordering::SeqCst);
+        }
+        order
+    }
+}

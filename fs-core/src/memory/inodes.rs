@@ -1,0 +1,347 @@
+//! Inodes, names and file extents.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+
+use bytes::Bytes;
+use compress::CodecId;
+use readpath::{ExtentKind, ExtentMap};
+
+use super::space::Space;
+use super::{MemoryLocator, no_inode};
+use crate::volume::{
+    Attrs, DirEntry, FileExtent, FileType, InodeId, NewInode, Timestamp, VolumeError,
+    VolumeErrorKind, VolumeResult,
+};
+
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) attrs: Attrs,
+    pub(super) symlink_target: Bytes,
+    pub(super) xattrs: BTreeMap<Bytes, Bytes>,
+    /// Cursor to entry.
+    entries: BTreeMap<u64, DirEntry>,
+    names: HashMap<Bytes, u64>,
+    extents: BTreeMap<u64, ExtentMap<MemoryLocator>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Inodes {
+    nodes: HashMap<InodeId, Node>,
+    next_ino: u64,
+    next_cursor: u64,
+}
+
+fn error(kind: VolumeErrorKind, what: String) -> VolumeError {
+    VolumeError::new(kind, what)
+}
+
+impl Inodes {
+    pub(super) const ROOT: InodeId = InodeId { tree: 0, ino: 256 };
+
+    pub(super) fn new() -> Self {
+        let root = NewInode {
+            file_type: FileType::Directory,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            rdev: (0, 0),
+            atime: Timestamp::default(),
+            mtime: Timestamp::default(),
+            ctime: Timestamp::default(),
+            otime: Timestamp::default(),
+            symlink_target: Bytes::new(),
+        };
+        Self {
+            nodes: HashMap::from([(Self::ROOT, node(&root))]),
+            next_ino: Self::ROOT.ino + 1,
+            next_cursor: 1,
+        }
+    }
+
+    pub(super) fn get(&self, id: InodeId) -> VolumeResult<&Node> {
+        self.nodes.get(&id).ok_or_else(|| no_inode(id))
+    }
+
+    pub(super) fn get_mut(&mut self, id: InodeId) -> VolumeResult<&mut Node> {
+        self.nodes.get_mut(&id).ok_or_else(|| no_inode(id))
+    }
+
+    fn directory(&self, id: InodeId) -> VolumeResult<&Node> {
+        let node = self.get(id)?;
+        if node.attrs.file_type == FileType::Directory {
+            return Ok(node);
+        }
+        Err(error(
+            VolumeErrorKind::NotADirectory,
+            format!("inode {} is not a directory", id.ino),
+        ))
+    }
+
+    pub(super) fn lookup(&self, dir: InodeId, name: &[u8]) -> VolumeResult<Option<InodeId>> {
+        let dir = self.directory(dir)?;
+        Ok(dir.names.get(name).map(|cursor| dir.entries[cursor].id))
+    }
+
+    pub(super) fn read_dir(
+        &self,
+        dir: InodeId,
+        after: u64,
+        max: usize,
+    ) -> VolumeResult<Vec<DirEntry>> {
+        let entries = &self.directory(dir)?.entries;
+        Ok(entries
+            .range(after.saturating_add(1)..)
+            .take(max)
+            .map(|(_, e)| e.clone())
+            .collect())
+    }
+
+    pub(super) fn create(
+        &mut self,
+        dir: InodeId,
+        name: &[u8],
+        new: &NewInode,
+    ) -> VolumeResult<InodeId> {
+        let id = InodeId {
+            tree: 0,
+            ino: self.next_ino,
+        };
+        self.add_name(dir, name, id, new.file_type)?;
+        self.next_ino += 1;
+        self.nodes.insert(id, node(new));
+        self.get_mut(dir)?.attrs.mtime = new.ctime;
+        Ok(id)
+    }
+
+    pub(super) fn link(&mut self, id: InodeId, dir: InodeId, name: &[u8]) -> VolumeResult<()> {
+        let file_type = self.get(id)?.attrs.file_type;
+        if file_type == FileType::Directory {
+            return Err(error(
+                VolumeErrorKind::Invalid,
+                format!("inode {} is a directory and has one name only", id.ino),
+            ));
+        }
+        self.add_name(dir, name, id, file_type)?;
+        self.get_mut(id)?.attrs.nlink += 1;
+        Ok(())
+    }
+
+    fn add_name(
+        &mut self,
+        dir: InodeId,
+        name: &[u8],
+        id: InodeId,
+        file_type: FileType,
+    ) -> VolumeResult<()> {
+        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
+            return Err(error(
+                VolumeErrorKind::Invalid,
+                format!("{:?} is not a name", String::from_utf8_lossy(name)),
+            ));
+        }
+        if self.lookup(dir, name)?.is_some() {
+            return Err(error(
+                VolumeErrorKind::Exists,
+                format!("{:?} exists already", String::from_utf8_lossy(name)),
+            ));
+        }
+        let cursor = self.next_cursor;
+        self.next_cursor += 1;
+        let name = Bytes::copy_from_slice(name);
+        let entry = DirEntry {
+            name: name.clone(),
+            id,
+            file_type,
+            cursor,
+        };
+        let parent = self.get_mut(dir)?;
+        parent.entries.insert(cursor, entry);
+        parent.names.insert(name, cursor);
+        Ok(())
+    }
+
+    pub(super) fn disk_extent(&self, id: InodeId, file_offset: u64) -> Option<u64> {
+        let node = self.nodes.get(&id)?;
+        let (_, map) = node.extents.range(..=file_offset).next_back()?;
+        match map.kind {
+            ExtentKind::Raw { disk, .. } | ExtentKind::Compressed { disk, .. } => Some(disk.0),
+            _ => None,
+        }
+    }
+
+    pub(super) fn extent_maps(
+        &self,
+        id: InodeId,
+        range: Range<u64>,
+    ) -> VolumeResult<Vec<ExtentMap<MemoryLocator>>> {
+        let extents = &self.get(id)?.extents;
+        let first = extents
+            .range(..=range.start)
+            .next_back()
+            .filter(|(_, m)| m.start + m.len > range.start)
+            .map_or(range.start, |(start, _)| *start);
+        let mut maps = Vec::new();
+        let mut at = range.start;
+        for map in extents.range(first..range.end).map(|(_, m)| m) {
+            if map.start > at {
+                maps.push(hole(at, map.start));
+            }
+            at = map.start + map.len;
+            maps.push(map.clone());
+        }
+        if at < range.end {
+            maps.push(hole(at, range.end));
+        }
+        Ok(maps)
+    }
+
+    pub(super) fn insert_extent(
+        &mut self,
+        id: InodeId,
+        extent: &FileExtent<MemoryLocator>,
+    ) -> VolumeResult<()> {
+        let disk = extent.stored.at;
+        let disk_num_bytes = extent.stored.disk_num_bytes;
+        let kind = match extent.stored.codec {
+            None => ExtentKind::Raw {
+                disk,
+                disk_num_bytes,
+                offset: 0,
+            },
+            Some(codec) => ExtentKind::Compressed {
+                disk,
+                disk_num_bytes,
+                ram_bytes: extent.num_bytes,
+                offset: 0,
+                codec,
+            },
+        };
+        let node = self.get_mut(id)?;
+        node.attrs.nbytes += extent.num_bytes;
+        node.extents.insert(
+            extent.file_offset,
+            ExtentMap {
+                start: extent.file_offset,
+                len: extent.num_bytes,
+                kind,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn insert_inline(
+        &mut self,
+        id: InodeId,
+        data: Bytes,
+        codec: Option<CodecId>,
+        ram_bytes: u64,
+    ) -> VolumeResult<()> {
+        let node = self.get_mut(id)?;
+        node.attrs.nbytes = ram_bytes;
+        node.extents.insert(
+            0,
+            ExtentMap {
+                start: 0,
+                len: super::SECTOR,
+                kind: ExtentKind::Inline {
+                    data,
+                    codec,
+                    ram_bytes,
+                },
+            },
+        );
+        Ok(())
+    }
+
+    /// Makes `range` a hole; what sticks out of it on either side stays and points into the same
+    /// disk extent (a bookend).
+    pub(super) fn drop_extents(
+        &mut self,
+        id: InodeId,
+        range: Range<u64>,
+        space: &mut Space,
+    ) -> VolumeResult<()> {
+        let node = self.get_mut(id)?;
+        let hit: Vec<u64> = node
+            .extents
+            .range(..range.end)
+            .rev()
+            .take_while(|(_, m)| m.start + m.len > range.start)
+            .map(|(start, _)| *start)
+            .collect();
+        for start in hit {
+            let map = node.extents.remove(&start).expect("just listed");
+            let end = map.start + map.len;
+            let dropped = end.min(range.end) - map.start.max(range.start);
+            let disk = match &map.kind {
+                ExtentKind::Raw { disk, .. } | ExtentKind::Compressed { disk, .. } => Some(disk.0),
+                ExtentKind::Inline { ram_bytes, .. } => {
+                    node.attrs.nbytes -= ram_bytes;
+                    continue;
+                }
+                _ => None,
+            };
+            node.attrs.nbytes -= dropped;
+            for part in [map.start..range.start.min(end), range.end.max(map.start)..end] {
+                if part.start < part.end {
+                    if let Some(at) = disk {
+                        space.add_ref(at);
+                    }
+                    node.extents.insert(part.start, cut(&map, part));
+                }
+            }
+            if let Some(at) = disk {
+                space.drop_ref(at);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hole(start: u64, end: u64) -> ExtentMap<MemoryLocator> {
+    ExtentMap {
+        start,
+        len: end - start,
+        kind: ExtentKind::Hole,
+    }
+}
+
+/// `part` of `map`.
+fn cut(map: &ExtentMap<MemoryLocator>, part: Range<u64>) -> ExtentMap<MemoryLocator> {
+    let skip = part.start - map.start;
+    let mut kind = map.kind.clone();
+    match &mut kind {
+        ExtentKind::Raw { offset, .. } | ExtentKind::Compressed { offset, .. } => *offset += skip,
+        _ => {}
+    }
+    ExtentMap {
+        start: part.start,
+        len: part.end - part.start,
+        kind,
+    }
+}
+
+fn node(new: &NewInode) -> Node {
+    Node {
+        attrs: Attrs {
+            file_type: new.file_type,
+            mode: new.mode,
+            uid: new.uid,
+            gid: new.gid,
+            nlink: 1,
+            rdev: new.rdev,
+            size: new.symlink_target.len() as u64,
+            nbytes: 0,
+            atime: new.atime,
+            mtime: new.mtime,
+            ctime: new.ctime,
+            otime: new.otime,
+        },
+        symlink_target: new.symlink_target.clone(),
+        xattrs: BTreeMap::new(),
+        entries: BTreeMap::new(),
+        names: HashMap::new(),
+        extents: BTreeMap::new(),
+    }
+}

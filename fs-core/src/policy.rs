@@ -1,0 +1,110 @@
+//! Whether and how data is compressed.
+
+use compress::CodecId;
+
+/// How to compress what is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compression {
+    /// With which codec; it must be registered and the volume must know it.
+    pub codec: CodecId,
+    /// At which of the codec's levels.
+    pub level: i32,
+}
+
+/// What to do with one piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WritebackPlan {
+    /// Store it as it is, without looking at it.
+    Raw,
+    /// Try to make it smaller by at least one sector.
+    Compress(Compression),
+    /// The piece is a whole small file: store it in the tree if that is possible, compressed if
+    /// that helps, else as an ordinary extent.
+    Inline(Option<Compression>),
+}
+
+/// What `plan` looks at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PieceFacts {
+    pub(crate) start: u64,
+    /// Bytes of data, not rounded up.
+    pub(crate) data_len: u64,
+    /// The file's size.
+    pub(crate) i_size: u64,
+    pub(crate) sector_size: u64,
+    pub(crate) max_inline: u64,
+    pub(crate) compression: Option<Compression>,
+}
+
+/// Decides from facts alone, so that it can be tested without threads.
+pub(crate) fn plan(facts: PieceFacts) -> WritebackPlan {
+    let whole_file = facts.start == 0 && facts.data_len == facts.i_size;
+    if whole_file && facts.i_size <= facts.sector_size && facts.max_inline > 0 {
+        let fits = facts.data_len <= facts.max_inline && facts.data_len < facts.sector_size;
+        if fits || facts.compression.is_some() {
+            return WritebackPlan::Inline(facts.compression);
+        }
+    }
+    match facts.compression {
+        // One sector cannot shrink by one.
+        Some(c) if facts.data_len > facts.sector_size => WritebackPlan::Compress(c),
+        _ => WritebackPlan::Raw,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ZSTD: Compression = Compression {
+        codec: CodecId::ZSTD,
+        level: 3,
+    };
+
+    fn facts(start: u64, data_len: u64, i_size: u64) -> PieceFacts {
+        PieceFacts {
+            start,
+            data_len,
+            i_size,
+            sector_size: 4096,
+            max_inline: 2048,
+            compression: Some(ZSTD),
+        }
+    }
+
+    #[test]
+    fn one_sector_in_a_larger_file_is_raw() {
+        assert_eq!(plan(facts(0, 4096, 8192)), WritebackPlan::Raw);
+        assert_eq!(plan(facts(131_072, 1, 131_073)), WritebackPlan::Raw);
+    }
+
+    #[test]
+    fn a_file_of_one_sector_may_become_inline() {
+        assert_eq!(plan(facts(0, 4096, 4096)), WritebackPlan::Inline(Some(ZSTD)));
+        assert_eq!(plan(facts(0, 1, 1)), WritebackPlan::Inline(Some(ZSTD)));
+        let raw = PieceFacts {
+            compression: None,
+            ..facts(0, 2049, 2049)
+        };
+        assert_eq!(plan(raw), WritebackPlan::Raw);
+        let small = PieceFacts {
+            compression: None,
+            ..facts(0, 2048, 2048)
+        };
+        assert_eq!(plan(small), WritebackPlan::Inline(None));
+    }
+
+    #[test]
+    fn two_sectors_are_compressed() {
+        assert_eq!(plan(facts(0, 4097, 4097)), WritebackPlan::Compress(ZSTD));
+    }
+
+    #[test]
+    fn a_volume_without_inline_extents_never_gets_one() {
+        let none = PieceFacts {
+            max_inline: 0,
+            ..facts(0, 10, 10)
+        };
+        assert_eq!(plan(none), WritebackPlan::Raw);
+    }
+}
