@@ -1,0 +1,317 @@
+//! The wait for a range against a pipeline whose workers can be paused.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use delalloc::{
+    Claim, Delalloc, Limits, NoPageLocks, Ordered, OrderedCompletion, OrderedExtents,
+    OrderedHandle, PAGE_SIZE, RangeWriteback, Space, SpaceLedger, SyncMode, Ticket, Unfinished,
+    Until, WINDOW, WritebackControl, plan_pieces, wait_for_range,
+};
+use extent_tree::{ExtentIoTree, StateBits};
+
+#[derive(Clone, Debug, PartialEq)]
+struct Failure(&'static str);
+
+impl From<Unfinished> for Failure {
+    fn from(_: Unfinished) -> Self {
+        Self("unfinished")
+    }
+}
+
+/// A door that a stage of the pipeline goes through.
+#[derive(Default)]
+struct Gate {
+    closed: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn close(&self) {
+        *self.closed.lock().unwrap() = true;
+    }
+
+    fn open(&self) {
+        *self.closed.lock().unwrap() = false;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let closed = self.closed.lock().unwrap();
+        drop(self.changed.wait_while(closed, |closed| *closed).unwrap());
+    }
+}
+
+struct Finishing {
+    ordered: Ordered,
+    handle: OrderedHandle<(), Failure>,
+    result: Result<(), Failure>,
+}
+
+/// One file with one thread that compresses and one that writes.
+struct Pipeline {
+    file: Arc<Delalloc>,
+    extents: OrderedExtents<(), Failure>,
+    compress: mpsc::Sender<Claim>,
+    compressing: Arc<Gate>,
+    writing: Arc<Gate>,
+    /// Which piece fails, counted down.
+    fail_after: Arc<AtomicU32>,
+    starts: AtomicU32,
+}
+
+impl Pipeline {
+    fn new(ledger: &SpaceLedger) -> Arc<Self> {
+        let (compress, compress_queue) = mpsc::channel::<Claim>();
+        type Write = (Ticket<Finishing>, Ordered, OrderedHandle<(), Failure>);
+        let (write, write_queue) = mpsc::channel::<Write>();
+        let compressing = Arc::new(Gate::default());
+        let writing = Arc::new(Gate::default());
+        let fail_after = Arc::new(AtomicU32::new(u32::MAX));
+        let extents = OrderedExtents::new();
+        let completion = OrderedCompletion::new(|finishing: Finishing| {
+            match &finishing.result {
+                Ok(()) => finishing.ordered.complete(),
+                Err(_) => drop(finishing.ordered),
+            }
+            finishing.handle.finish(finishing.result);
+        });
+        thread::spawn({
+            let (gate, extents) = (Arc::clone(&compressing), extents.clone());
+            move || {
+                for claim in compress_queue {
+                    gate.pass();
+                    let ticket = completion.submit();
+                    let range = claim.range();
+                    let handle = extents.add(range, PAGE_SIZE, ());
+                    write
+                        .send((ticket, claim.order(PAGE_SIZE), handle))
+                        .unwrap();
+                }
+            }
+        });
+        thread::spawn({
+            let (gate, fail_after) = (Arc::clone(&writing), Arc::clone(&fail_after));
+            move || {
+                for (ticket, ordered, handle) in write_queue {
+                    gate.pass();
+                    let result = match fail_after.fetch_sub(1, Ordering::SeqCst) {
+                        0 => Err(Failure("device")),
+                        _ => Ok(()),
+                    };
+                    assert!(handle.end_io(PAGE_SIZE, result.clone()));
+                    ticket.complete(Finishing {
+                        ordered,
+                        handle,
+                        result,
+                    });
+                }
+            }
+        });
+        Arc::new(Self {
+            file: Delalloc::new(ledger),
+            extents,
+            compress,
+            compressing,
+            writing,
+            fail_after,
+            starts: AtomicU32::new(0),
+        })
+    }
+
+    fn write(&self, range: Range<u64>) {
+        let reservation = self.file.reserve(range.clone()).unwrap();
+        self.file.dirty(range, reservation).ignore();
+    }
+
+    fn wait_in_background(
+        self: &Arc<Self>,
+        range: Range<u64>,
+        until: Until,
+    ) -> mpsc::Receiver<Result<(), Failure>> {
+        let (send, done) = mpsc::channel();
+        let pipeline = Arc::clone(self);
+        thread::spawn(move || send.send(wait_for_range(&*pipeline, range, until)));
+        done
+    }
+}
+
+impl RangeWriteback for Pipeline {
+    type Error = Failure;
+
+    fn tree(&self) -> &ExtentIoTree {
+        self.file.tree()
+    }
+
+    fn start(&self, range: Range<u64>, mode: SyncMode) -> Result<(), Failure> {
+        self.starts.fetch_add(1, Ordering::SeqCst);
+        let mut wbc = WritebackControl::new(range, mode);
+        let mut from = 0;
+        let mut pages = 0;
+        while let Some((mut claim, ())) =
+            self.file
+                .claim_next(&NoPageLocks, from, &mut wbc, 8 * WINDOW)
+        {
+            from = claim.range().end;
+            for piece in plan_pieces(claim.range(), u64::MAX) {
+                pages += (piece.range.end - piece.range.start) / PAGE_SIZE;
+                self.compress.send(claim.split_to(piece.range.end)).unwrap();
+            }
+        }
+        assert_eq!(wbc.nr_written(), pages);
+        Ok(())
+    }
+
+    fn wait_writeback(&self, _: Range<u64>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn wait_ordered(&self, range: Range<u64>) -> Result<(), Failure> {
+        self.extents.wait_range(range)
+    }
+}
+
+fn eventually(done: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(Instant::now() < deadline, "it never happens");
+        thread::yield_now();
+    }
+}
+
+fn waits(done: &mpsc::Receiver<Result<(), Failure>>) -> bool {
+    done.recv_timeout(Duration::from_millis(40)).is_err()
+}
+
+fn comes(done: &mpsc::Receiver<Result<(), Failure>>) -> Result<(), Failure> {
+    done.recv_timeout(Duration::from_secs(20)).unwrap()
+}
+
+const FILE: u64 = 5 * WINDOW + 3 * PAGE_SIZE;
+
+fn ledger() -> SpaceLedger {
+    SpaceLedger::new(Limits {
+        metadata_per_extent: 100,
+        ..Limits::UNLIMITED
+    })
+}
+
+#[test]
+fn fsync_returns_early() {
+    // The guard: IN_FLIGHT and ORDERED follow each other without a gap, and
+    // the wait goes by them.
+    for until in [Until::Written, Until::Clean] {
+        let ledger = ledger();
+        let pipeline = Pipeline::new(&ledger);
+        pipeline.write(0..FILE);
+        pipeline.compressing.close();
+        pipeline.writing.close();
+        let done = pipeline.wait_in_background(0..FILE, until);
+        eventually(|| pipeline.file.tree().test_all(0..FILE, StateBits::IN_FLIGHT));
+        assert!(waits(&done), "nothing is compressed");
+        pipeline.compressing.open();
+        eventually(|| pipeline.file.tree().test_all(0..FILE, StateBits::ORDERED));
+        assert!(waits(&done), "nothing is on the device");
+        pipeline.writing.open();
+        assert_eq!(comes(&done), Ok(()));
+        assert!(pipeline.file.is_settled() && pipeline.extents.is_empty());
+        assert!(ledger.is_settled());
+        assert_eq!(ledger.counters(Space::Data).bytes_used, 6 * PAGE_SIZE);
+    }
+}
+
+#[test]
+fn what_was_redirtied_in_flight_is_written_too() {
+    let ledger = ledger();
+    let pipeline = Pipeline::new(&ledger);
+    pipeline.compressing.close();
+    pipeline.write(0..FILE);
+    pipeline.start(0..FILE, SyncMode::None).unwrap();
+    // Dirty at the call, and not to be claimed before the flight has ended.
+    pipeline.write(WINDOW..WINDOW + PAGE_SIZE);
+    let done = pipeline.wait_in_background(0..FILE, Until::Written);
+    assert!(waits(&done));
+    pipeline.compressing.open();
+    assert_eq!(comes(&done), Ok(()));
+    assert!(pipeline.file.is_settled() && ledger.is_settled());
+    assert_eq!(ledger.counters(Space::Data).bytes_used, 7 * PAGE_SIZE);
+}
+
+#[test]
+fn a_busy_writer_does_not_hold_up_fsync_for_good() {
+    let ledger = ledger();
+    let pipeline = Pipeline::new(&ledger);
+    let stop = Arc::new(AtomicBool::new(false));
+    pipeline.write(0..FILE);
+    let writer = thread::spawn({
+        let (pipeline, stop) = (Arc::clone(&pipeline), Arc::clone(&stop));
+        move || {
+            while !stop.load(Ordering::Relaxed) {
+                pipeline.write(0..FILE);
+            }
+        }
+    });
+    for _ in 0..3 {
+        let done = pipeline.wait_in_background(0..FILE, Until::Written);
+        assert_eq!(comes(&done), Ok(()));
+    }
+    stop.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    wait_for_range(&*pipeline, 0..u64::MAX, Until::Clean).unwrap();
+    assert!(pipeline.file.is_settled() && ledger.is_settled());
+}
+
+#[test]
+fn what_lies_outside_the_range_is_left_alone() {
+    let ledger = ledger();
+    let pipeline = Pipeline::new(&ledger);
+    pipeline.write(0..FILE);
+    wait_for_range(&*pipeline, WINDOW..2 * WINDOW, Until::Clean).unwrap();
+    assert_eq!(
+        pipeline.file.tree().states(),
+        [
+            (0..WINDOW, StateBits::DELALLOC),
+            (2 * WINDOW..FILE, StateBits::DELALLOC)
+        ]
+    );
+    pipeline.file.audit();
+    wait_for_range(&*pipeline, 0..u64::MAX, Until::Clean).unwrap();
+    let starts = pipeline.starts.load(Ordering::SeqCst);
+    wait_for_range(&*pipeline, 0..u64::MAX, Until::Clean).unwrap();
+    assert_eq!(
+        pipeline.starts.load(Ordering::SeqCst),
+        starts + 2,
+        "one round"
+    );
+    assert!(ledger.is_settled());
+}
+
+#[test]
+fn one_failed_piece_leaves_the_others_whole() {
+    for failed in 0..6 {
+        let ledger = ledger();
+        let pipeline = Pipeline::new(&ledger);
+        pipeline.fail_after.store(failed, Ordering::SeqCst);
+        pipeline.writing.close();
+        pipeline.write(0..FILE);
+        let done = pipeline.wait_in_background(0..FILE, Until::Clean);
+        eventually(|| pipeline.extents.len() == 6);
+        // The ordered wait is on the last one; every error is met by it.
+        assert!(waits(&done));
+        pipeline.writing.open();
+        let result = comes(&done);
+        // An extent that had finished before its turn tells by the count only.
+        assert!(matches!(result, Ok(()) | Err(Failure("device"))));
+        assert_eq!(
+            pipeline.extents.error_since(&mut 0),
+            Some(Failure("device"))
+        );
+        assert_eq!(pipeline.extents.failures(), 1);
+        assert!(pipeline.file.is_settled() && ledger.is_settled());
+        assert_eq!(ledger.counters(Space::Data).bytes_used, 5 * PAGE_SIZE);
+    }
+}
