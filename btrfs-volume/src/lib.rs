@@ -3,11 +3,27 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod address;
+mod chunk_map;
 mod error;
+mod items;
+mod node;
+mod node_cache;
+mod storage;
+mod superblock;
 mod sync;
+mod tree;
+mod volume;
 
 pub mod device;
+pub mod node;
+pub mod features;
 pub mod ondisk;
 
 pub use address::{Bytenr, Physical};
+pub use chunk_map::ChunkMap;
 pub use error::{Error, ErrorKind, Result};
+pub use items::Items;
+pub use node::{Expect, Header, KeyPtr, Node};
+pub use storage::{Geometry, Storage};
+pub use tree::{Nodes, Root, Walk};
+pub use volume::{Committed, OpenOptions, Volume};

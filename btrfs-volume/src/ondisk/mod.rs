@@ -21,7 +21,7 @@ mod inode_ref;
 pub mod item_type;
 pub mod key;
 pub mod objectid;
-mod raw;
+pub(crate) mod raw;
 mod root;
 mod superblock;
 

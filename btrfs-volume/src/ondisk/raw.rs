@@ -49,12 +49,33 @@ macro_rules! on_disk {
         $(#[$meta])*
         #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
         #[repr(C)]
-        pub(super) struct $name { $(pub(super) $field: $ty,)* }
+        pub(crate) struct $name { $(pub(crate) $field: $ty,)* }
         const _: () = assert!(size_of::<$name>() == $size);
     )*};
 }
 
 on_disk! {
+    struct RawHeader[101] {
+        csum: [u8; 32],
+        fsid: [u8; 16],
+        bytenr: U64,
+        flags: U64,
+        chunk_tree_uuid: [u8; 16],
+        generation: U64,
+        owner: U64,
+        nritems: U32,
+        level: u8,
+    }
+    struct RawItem[25] {
+        key: RawKey,
+        offset: U32,
+        size: U32,
+    }
+    struct RawKeyPtr[33] {
+        key: RawKey,
+        bytenr: U64,
+        generation: U64,
+    }
     struct RawKey[17] {
         objectid: U64,
         item_type: u8,
@@ -293,7 +314,7 @@ impl From<Key> for RawKey {
 }
 
 /// A UUID as it lies on disk.
-pub(super) fn uuid(bytes: [u8; 16]) -> Uuid {
+pub(crate) fn uuid(bytes: [u8; 16]) -> Uuid {
     Uuid::from_bytes(bytes)
 }
 
