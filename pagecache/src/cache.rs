@@ -88,6 +88,7 @@ impl Cache {
             high_water: pool.high_water,
             dirty: counters.dirty.load(Ordering::Relaxed),
             writeback: counters.writeback.load(Ordering::Relaxed),
+            clean_folios: pool.clock.len() as u64,
             hits: counters.hits.load(Ordering::Relaxed),
             misses: counters.misses.load(Ordering::Relaxed),
             evictions: counters.evictions.load(Ordering::Relaxed),
@@ -204,23 +205,51 @@ impl Cache {
             len <= FOLIO,
             "a buffer holds at most {FOLIO_SIZE} bytes, not {len}"
         );
+        match self.take(len) {
+            Some(buffer) => buffer,
+            None => {
+                let size = class_size(class_of(len));
+                self.shared.pool.lock().grant(size as u64);
+                self.fresh(len)
+            }
+        }
+    }
+
+    /// [`buffer`](Self::buffer), but `None` rather than more than the budget: for readahead, which
+    /// must not press on memory that writers wait for.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is more than [`FOLIO_SIZE`].
+    #[must_use]
+    pub fn try_buffer(&self, len: usize) -> Option<Buffer> {
+        assert!(
+            len <= FOLIO,
+            "a buffer holds at most {FOLIO_SIZE} bytes, not {len}"
+        );
+        self.take(len)
+    }
+
+    /// A buffer within the budget, if one can be had by evicting.
+    fn take(&self, len: usize) -> Option<Buffer> {
         let class = class_of(len);
-        let size = class_size(class) as u64;
         loop {
             let taken = self.shared.pool.lock().take(class, self.shared.budget);
             match taken {
-                Taken::Recycled(memory) => return self.wrap(memory, len),
-                Taken::Granted => break,
+                Taken::Recycled(memory) => return Some(self.wrap(memory, len)),
+                Taken::Granted => return Some(self.fresh(len)),
+                // Other classes' memory goes first, since nobody misses it.
                 Taken::MakeRoom(unused) => {
-                    // Other classes' memory went first, since nobody misses it.
-                    if unused.is_empty() && self.reclaim(size) == 0 {
-                        self.shared.pool.lock().grant(size);
-                        break;
+                    if unused.is_empty() && self.reclaim(class_size(class) as u64) == 0 {
+                        return None;
                     }
                 }
             }
         }
-        self.wrap(vec![0; class_size(class)].into_boxed_slice(), len)
+    }
+
+    fn fresh(&self, len: usize) -> Buffer {
+        self.wrap(vec![0; class_size(class_of(len))].into_boxed_slice(), len)
     }
 
     fn wrap(&self, memory: Box<[u8]>, len: usize) -> Buffer {

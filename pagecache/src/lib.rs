@@ -56,7 +56,8 @@
 //! # Errors
 //!
 //! [`MissingPages`] tells which pages to read before a partial write; [`Stale`] that fetched bytes
-//! may be old; [`Error`] is those and a source's own. Misaligned ranges are mistakes of the caller
+//! may be old; [`Error`] is those and a source's own. What went wrong in writeback is
+//! [recorded](Mapping::record_error) and told once to each opener. Misaligned ranges are mistakes of the caller
 //! and panic. Memory is never refused: where nothing can be evicted the budget is overrun, which
 //! [`Cache::over_budget`] tells.
 //!
@@ -103,6 +104,7 @@ mod mapping;
 mod pages;
 mod readahead;
 mod stats;
+mod writeback_errors;
 
 pub use buffer::Buffer;
 pub use cache::Cache;
@@ -111,3 +113,4 @@ pub use mapping::{Epoch, Lookup, Mapping, Present, Snapshot, WritebackEnd};
 pub use pages::{FOLIO_SIZE, PAGE_SIZE};
 pub use readahead::ReadaheadWindow;
 pub use stats::Stats;
+pub use writeback_errors::ErrorCursor;

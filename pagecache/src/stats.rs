@@ -18,6 +18,8 @@ pub struct Stats {
     pub dirty: u64,
     /// Pages under writeback.
     pub writeback: u64,
+    /// Folios, not bytes, that reclaim may look at: the clean ones.
+    pub clean_folios: u64,
     /// Pages that reads found.
     pub hits: u64,
     /// Pages that reads did not find.

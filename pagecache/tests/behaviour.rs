@@ -336,10 +336,15 @@ fn a_dropped_mapping_leaves_nothing() {
     let file = Mapping::new(&cache);
     file.write(0, &vec![1; 3 * FOLIO_SIZE as usize]).unwrap();
     let snapshot = file.claim(0..FOLIO_SIZE).unwrap();
-    file.fill(10 * FOLIO_SIZE, b"x");
-    drop(file);
+    let clean = Mapping::with_size(&cache, FOLIO_SIZE);
+    clean.fill(0, b"x");
+    assert_eq!(cache.stats().clean_folios, 1);
+    drop((file, clean));
     let stats = cache.stats();
-    assert_eq!((stats.dirty, stats.writeback), (0, 0));
+    assert_eq!(
+        (stats.dirty, stats.writeback, stats.clean_folios),
+        (0, 0, 0)
+    );
     assert_eq!(stats.resident, FOLIO_SIZE, "the snapshot's");
     assert_eq!(snapshot.bytes[0], 1);
     drop(snapshot);
@@ -408,4 +413,131 @@ fn clean_pages_are_invalidated_and_others_stay() {
 fn claims_are_within_one_folio() {
     let cache = Cache::new(1 << 20);
     let _ = Mapping::new(&cache).claim(0..2 * FOLIO_SIZE);
+}
+
+#[test]
+fn pages_filled_for_a_write_stay_for_it() {
+    let cache = Cache::new(0);
+    let file = Mapping::with_size(&cache, 2 * FOLIO_SIZE);
+    let data = vec![1; FOLIO_SIZE as usize];
+    let missing = file.write(10, &data).unwrap_err();
+    assert_eq!(missing.ranges.len(), 2);
+    for range in missing.ranges {
+        file.fill(range.start, &[2; P as usize]);
+    }
+    file.write(10, &data).unwrap();
+    let missing = file.write_with(5 * P + 1, 7, source(&[3; 7]));
+    assert_eq!(missing.unwrap(), 7);
+    let snapshots: Vec<_> = std::iter::from_fn(|| file.claim_next(0..2 * FOLIO_SIZE)).collect();
+    for snapshot in snapshots {
+        file.end_writeback(snapshot.range(), WritebackEnd::Done);
+    }
+    cache.reclaim(u64::MAX);
+    assert_eq!(cache.stats().resident, 0, "still kept after the write");
+}
+
+#[test]
+fn what_a_reader_holds_is_not_evicted() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::with_size(&cache, FOLIO_SIZE);
+    file.fill(0, b"x");
+    let held = file.read_bytes(0..1).unwrap();
+    assert_eq!(cache.reclaim(u64::MAX), 0, "evicted, and nothing was freed");
+    drop(held);
+    assert_eq!(cache.reclaim(u64::MAX), P);
+}
+
+#[test]
+fn old_contents_of_a_buffer_are_not_inserted() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::with_size(&cache, P + 10);
+    let mut buffer = cache.buffer(2 * P as usize);
+    buffer.fill(0xaa);
+    file.insert(0, buffer);
+    file.check_invariants();
+    file.truncate(2 * P);
+    assert_eq!(file.read_bytes(P + 9..P + 11).unwrap(), &[0xaa, 0][..]);
+    let short = Mapping::with_size(&cache, 2 * P);
+    let mut buffer = cache.buffer(2 * P as usize);
+    buffer.fill(0xaa);
+    buffer.truncate(P as usize + 1);
+    assert_eq!(short.insert(0, buffer), 2 * P);
+    assert_eq!(short.read_bytes(P..P + 2).unwrap(), &[0xaa, 0][..]);
+}
+
+/// Runs `release` while somebody waits for room; that one must wake.
+fn waits_until(cache: &Cache, bytes: u64, release: impl FnOnce()) {
+    let waiter = std::thread::spawn({
+        let cache = cache.clone();
+        move || cache.wait_for_room(bytes)
+    });
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!waiter.is_finished());
+    release();
+    let start = std::time::Instant::now();
+    while !waiter.is_finished() {
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "the waiter sleeps on"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_snapshot_that_outlives_its_writeback_wakes_who_waits_for_room() {
+    let cache = Cache::new(2 * P);
+    let file = Mapping::new(&cache);
+    file.write(0, &[1; P as usize]).unwrap();
+    let busy = cache.buffer(P as usize);
+    waits_until(&cache, 2 * P, || {
+        let snapshot = file.claim_next(0..P).unwrap();
+        file.forget();
+        file.end_writeback(0..P, WritebackEnd::Done);
+        drop(snapshot);
+        drop(busy);
+    });
+}
+
+#[test]
+fn the_last_dirty_page_wakes_who_waits_for_room() {
+    let cache = Cache::new(2 * P);
+    let file = Mapping::new(&cache);
+    file.write(0, &[1; P as usize]).unwrap();
+    let held = file.read_bytes(0..P).unwrap();
+    waits_until(&cache, 2 * P, || {
+        file.discard(0..P);
+    });
+    drop(held);
+}
+
+#[test]
+fn memory_that_comes_back_wakes_who_waits_for_room() {
+    let cache = Cache::new(2 * P);
+    let (file, other) = (Mapping::new(&cache), Mapping::new(&cache));
+    file.write(0, &[1; P as usize]).unwrap();
+    other.write(0, &[1; P as usize]).unwrap();
+    let held = other.read_bytes(0..P).unwrap();
+    other.discard(0..P);
+    waits_until(&cache, P, || drop(held));
+    assert_eq!(file.dirty_bytes(), P);
+}
+
+#[test]
+fn readahead_gets_no_memory_that_writers_wait_for() {
+    let cache = Cache::new(2 * P);
+    let file = Mapping::new(&cache);
+    file.write(0, &[1; P as usize]).unwrap();
+    let buffer = cache.try_buffer(P as usize).unwrap();
+    assert!(cache.try_buffer(P as usize).is_none());
+    drop(buffer);
+    assert!(cache.try_buffer(2 * P as usize).is_none());
+    let snapshot = file.claim_next(0..P).unwrap();
+    file.end_writeback(snapshot.range(), WritebackEnd::Done);
+    drop(snapshot);
+    assert!(
+        cache.try_buffer(2 * P as usize).is_some(),
+        "the clean folio could go"
+    );
+    assert_eq!(cache.stats().high_water, 2 * P);
 }

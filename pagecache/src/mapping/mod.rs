@@ -19,6 +19,7 @@ use crate::folios::Folios;
 use crate::pages::{PageMask, below, bytes_of, in_file, push_joined, runs, to_bytes};
 use crate::stats::count;
 use crate::sync::{Arc, Condvar, Mutex, Ordering};
+use crate::writeback_errors::WritebackErrors;
 
 /// The cached contents of one file, and its size as writers see it. A handle: clones are the same
 /// mapping.
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
 struct State {
     folios: Folios,
     tally: Tally,
+    errors: WritebackErrors,
     /// Threads in `wait_writeback`.
     waiting: u32,
 }

@@ -1,5 +1,6 @@
 //! Taking dirty pages to the device.
 
+use std::io::ErrorKind;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use crate::pages::{
     FOLIO_SIZE, assert_page_aligned, covered, folio_index, folios_of, hull, in_file, mask, runs,
     to_bytes, touched, within,
 };
+use crate::writeback_errors::ErrorCursor;
 
 /// The contents of claimed pages, which later writers don't change.
 #[derive(Clone, Debug)]
@@ -151,21 +153,42 @@ impl Mapping {
         }
     }
 
-    /// Waits until no page that `range` touches is under writeback.
+    /// Waits until each page that `range` touches was seen not to be under writeback.
+    ///
+    /// Pages that are claimed again behind its back don't hold it up.
     pub fn wait_writeback(&self, range: Range<u64>) {
+        let mut folios = folios_of(&range);
         let mut state = self.inner.state.lock();
-        loop {
-            let busy = state.tally.writeback > 0
-                && state
-                    .folios
-                    .range(folios_of(&range))
-                    .any(|(index, folio)| folio.writeback & touched(&within(&range, index)) != 0);
-            if !busy {
+        while state.tally.writeback > 0 {
+            let busy = state
+                .folios
+                .range(folios.clone())
+                .find(|(index, folio)| folio.writeback & touched(&within(&range, *index)) != 0);
+            let Some((index, _)) = busy else {
                 return;
-            }
+            };
+            // Ascending, so that a waiter for all of a file looks at each folio but once.
+            folios.start = index;
             state.waiting += 1;
             self.inner.ended.wait(&mut state);
             state.waiting -= 1;
         }
+    }
+
+    /// Remembers that contents of this file could not be written, for everyone who has it open.
+    pub fn record_error(&self, error: ErrorKind) {
+        self.inner.state.lock().errors.record(error);
+    }
+
+    /// Where somebody begins who opens the file now. An error that nobody was told of yet is still
+    /// news to it.
+    #[must_use]
+    pub fn error_cursor(&self) -> ErrorCursor {
+        self.inner.state.lock().errors.cursor()
+    }
+
+    /// The last error that was recorded since `cursor` looked, once; as `fsync` reports it.
+    pub fn check_error(&self, cursor: &mut ErrorCursor) -> Option<ErrorKind> {
+        self.inner.state.lock().errors.check(cursor)
     }
 }
