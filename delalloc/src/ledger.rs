@@ -113,7 +113,6 @@ impl SpaceLedger {
     }
 
     /// A reservation of nothing, to merge others into.
-    #[must_use]
     pub fn reserve_nothing(&self) -> Reservation {
         Reservation::new(self.clone(), Amount::default())
     }
