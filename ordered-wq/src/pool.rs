@@ -1,0 +1,243 @@
+//! The threads on which work runs.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+
+use crate::Error;
+use crate::panics::caught;
+use crate::queue::Unordered;
+use crate::sync::{Arc, Builder, Condvar, JoinHandle, Mutex, MutexGuard, thread_local};
+
+/// A pool of worker threads, shared by many queues. Cloning gives another
+/// handle; when the last one is dropped, the jobs that are queued are run and
+/// the threads are joined.
+///
+/// A pool of no threads is of use where nothing may happen by itself: its jobs
+/// run where somebody helps or waits.
+#[derive(Clone)]
+pub struct Pool {
+    owner: Arc<Owner>,
+}
+
+struct Owner {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    started: usize,
+}
+
+struct Core {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Workers that sleep, or were woken and have not seen it yet.
+    sleeping: usize,
+    /// A worker was woken and has not seen it yet. One at a time: it wakes the
+    /// next if there is more than it can take.
+    waking: bool,
+    stopping: bool,
+    panics: u64,
+}
+
+/// What the pool runs.
+pub(crate) enum Job {
+    Call(Box<dyn FnOnce() + Send>),
+    /// Come by at a queue, which has an item to start.
+    Queue(Arc<dyn Unordered>),
+}
+
+thread_local! {
+    /// The pool that this thread is a worker of, by the address of its core,
+    /// which lives as long as the thread.
+    static WORKER_OF: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Pool {
+    /// Starts a pool.
+    ///
+    /// # Panics
+    ///
+    /// If the system refuses a thread; see [`Self::try_new`].
+    #[must_use]
+    pub fn new(threads: usize) -> Self {
+        match Self::try_new(threads) {
+            Ok(pool) => pool,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Starts a pool, if the system lets it have that many threads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Thread`] if not; none is left running.
+    pub fn try_new(threads: usize) -> Result<Self, Error> {
+        let core = Arc::new(Core {
+            state: Mutex::new(State::default()),
+            wake: Condvar::default(),
+        });
+        let mut owner = Owner {
+            core,
+            threads: Mutex::new(Vec::with_capacity(threads)),
+            started: 0,
+        };
+        for index in 0..threads {
+            let core = Arc::clone(&owner.core);
+            let thread = Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || core.work())
+                .map_err(|source| Error::Thread {
+                    index,
+                    wanted: threads,
+                    source,
+                })?;
+            owner.threads.lock().push(thread);
+            owner.started += 1;
+        }
+        Ok(Self {
+            owner: Arc::new(owner),
+        })
+    }
+
+    /// How many threads the pool was started with.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.owner.started
+    }
+
+    /// Queues a job. Should it panic, that is counted and traced, and nothing
+    /// else happens.
+    pub fn spawn(&self, job: impl FnOnce() + Send + 'static) {
+        self.push(Job::Call(Box::new(job)));
+    }
+
+    /// Runs the job that has waited longest on the calling thread, whosever it
+    /// is; `false` if none waits. Hold no lock that any job of the pool takes.
+    pub fn help(&self) -> bool {
+        let core = &self.owner.core;
+        let Some(job) = core.state.lock().jobs.pop_front() else {
+            return false;
+        };
+        core.run(job);
+        true
+    }
+
+    /// Runs the jobs that are queued and ends the threads. Jobs that come
+    /// later run where somebody helps or waits.
+    ///
+    /// Returns when the threads have ended, unless called by one of them.
+    pub fn shutdown(&self) {
+        self.owner.shutdown();
+    }
+
+    /// How many spawned jobs have panicked.
+    #[must_use]
+    pub fn panics(&self) -> u64 {
+        self.owner.core.state.lock().panics
+    }
+
+    /// How many jobs wait for a thread.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.owner.core.state.lock().jobs.len()
+    }
+
+    pub(crate) fn push(&self, job: Job) {
+        let core = &self.owner.core;
+        let mut state = core.state.lock();
+        state.jobs.push_back(job);
+        core.wake_one(state);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("threads", &self.threads())
+            .field("queued", &self.queued())
+            .finish()
+    }
+}
+
+impl Core {
+    /// A worker's life.
+    fn work(self: Arc<Self>) {
+        WORKER_OF.set(self.address());
+        let mut state = self.state.lock();
+        loop {
+            if let Some(job) = state.jobs.pop_front() {
+                if state.jobs.is_empty() {
+                    drop(state);
+                } else {
+                    self.wake_one(state);
+                }
+                self.run(job);
+                state = self.state.lock();
+            } else if state.stopping {
+                return;
+            } else {
+                state.sleeping += 1;
+                state = self.wake.wait(state);
+                state.sleeping -= 1;
+                state.waking = false;
+            }
+        }
+    }
+
+    /// I7: wakes a worker if one sleeps and none is on its way already. A
+    /// worker on its way looks for jobs before it sleeps again, and wakes the
+    /// next one if it leaves any.
+    fn wake_one(&self, mut state: MutexGuard<'_, State>) {
+        if state.sleeping > 0 && !state.waking {
+            state.waking = true;
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    fn run(&self, job: Job) {
+        match job {
+            Job::Queue(queue) => queue.come_by(),
+            Job::Call(call) => {
+                if let Err(message) = caught(call) {
+                    self.state.lock().panics += 1;
+                    tracing::error!(message, "a spawned job panicked");
+                }
+            }
+        }
+    }
+
+    fn address(self: &Arc<Self>) -> usize {
+        Arc::as_ptr(self).addr()
+    }
+}
+
+impl Owner {
+    fn shutdown(&self) {
+        self.core.state.lock().stopping = true;
+        self.core.wake.notify_all();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        // A worker cannot wait for its own end; the threads end by themselves.
+        let on_worker = WORKER_OF
+            .try_with(|pool| pool.get() == self.core.address())
+            .unwrap_or(false);
+        if on_worker {
+            return;
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shutdown();
+    }
+}

@@ -1,0 +1,94 @@
+//! Every lock and thread of this crate, so that a model checker can stand in.
+
+#[cfg(not(shuttle))]
+mod imp {
+    pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use std::thread::{Builder, JoinHandle};
+    pub(crate) use std::thread_local;
+
+    #[derive(Default)]
+    pub(crate) struct Condvar(parking_lot::Condvar);
+
+    impl Condvar {
+        pub(crate) fn wait<'a, T>(&self, mut guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(&mut guard);
+            guard
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+}
+
+#[cfg(shuttle)]
+mod imp {
+    pub(crate) use shuttle::sync::MutexGuard;
+    pub(crate) use shuttle::thread::{Builder, JoinHandle};
+    pub(crate) use shuttle::thread_local;
+
+    #[derive(Default)]
+    pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+
+    impl<T> Mutex<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Self(shuttle::sync::Mutex::new(value))
+        }
+
+        pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+            self.0.lock().expect("no panic happens under a lock")
+        }
+    }
+
+    #[derive(Default)]
+    pub(crate) struct Condvar(shuttle::sync::Condvar);
+
+    impl Condvar {
+        pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
+            self.0.wait(guard).expect("no panic happens under a lock")
+        }
+
+        pub(crate) fn notify_one(&self) {
+            self.0.notify_one();
+        }
+
+        pub(crate) fn notify_all(&self) {
+            self.0.notify_all();
+        }
+    }
+}
+
+pub(crate) use imp::{Builder, Condvar, JoinHandle, Mutex, MutexGuard, thread_local};
+pub(crate) use std::sync::Arc;
+
+/// One sleeper, which is woken once.
+#[derive(Default)]
+pub(crate) struct Sleeper {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Sleeper {
+    pub(crate) fn sleep(&self) {
+        let mut woken = self.woken.lock();
+        while !*woken {
+            woken = self.changed.wait(woken);
+        }
+    }
+
+    pub(crate) fn is_awake(&self) -> bool {
+        *self.woken.lock()
+    }
+
+    pub(crate) fn wake(&self) {
+        let mut woken = self.woken.lock();
+        debug_assert!(!*woken, "I7: woken once");
+        *woken = true;
+        drop(woken);
+        self.changed.notify_one();
+    }
+}

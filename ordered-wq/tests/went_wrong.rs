@@ -1,0 +1,304 @@
+//! What went wrong in ordered queues elsewhere; each test is named after the
+//! symptom and names the line that guards against it.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use ordered_wq::{Error, OrderedQueue, Outcome, Pool, Work, work};
+
+/// Fails instead of hanging.
+fn within_10_s(test: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        test();
+        done.send(()).unwrap();
+    });
+    match wait.recv_timeout(Duration::from_secs(10)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs"),
+        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => thread.join().unwrap(),
+    }
+}
+
+/// A freed item's address was used again and taken for the same item. Guarded
+/// by `Order`, which knows items by dense ids: boxes of one size are recycled
+/// here at once, and the queue still finishes each.
+#[test]
+fn hang_when_an_address_is_used_again() {
+    within_10_s(|| {
+        let queue = OrderedQueue::new(&Pool::new(2));
+        let finished = Arc::new(AtomicUsize::new(0));
+        for _ in 0..200 {
+            for _ in 0..50 {
+                let finished = Arc::clone(&finished);
+                let payload = [0_u8; 64];
+                queue.submit(work(
+                    move || payload,
+                    move |payload| {
+                        finished.fetch_add(payload.unwrap().len(), Ordering::SeqCst);
+                    },
+                ));
+            }
+            queue.drain().unwrap();
+        }
+        assert_eq!(finished.load(Ordering::SeqCst), 200 * 50 * 64);
+    });
+}
+
+/// The ordered part of one instance waits for an item of another instance on
+/// the same pool. Guarded by the `while self.core.advance(target) {}` of
+/// `OrderedQueue::wait_until`: the waiting thread does the work itself.
+#[test]
+fn deadlock_when_an_ordered_part_waits_for_a_second_queue() {
+    for threads in 1..4 {
+        within_10_s(move || {
+            let pool = Pool::new(threads);
+            let outer = OrderedQueue::new(&pool);
+            let inner = Arc::new(OrderedQueue::new(&pool));
+            let innermost = Arc::new(OrderedQueue::new(&pool));
+            let order = Arc::new(Mutex::new(Vec::new()));
+            for n in 0..20 {
+                let (inner, innermost) = (Arc::clone(&inner), Arc::clone(&innermost));
+                let order = Arc::clone(&order);
+                outer.submit(work(
+                    || (),
+                    move |_| {
+                        let id = inner.submit(work(
+                            || (),
+                            move |_| {
+                                let id = innermost.submit(work(|| (), |_| ()));
+                                innermost.wait(id).unwrap();
+                            },
+                        ));
+                        inner.wait(id).unwrap();
+                        order.lock().unwrap().push(n);
+                    },
+                ));
+            }
+            outer.drain().unwrap();
+            assert!(order.lock().unwrap().iter().copied().eq(0..20));
+        });
+    }
+}
+
+/// The same where the ordered part sleeps on something else that the second
+/// queue's item does. That takes a second thread, which nothing else may hold
+/// up: guarded by `Order::take_head`, which turns away a thread that comes by
+/// while the head's ordered part runs, instead of letting it wait.
+#[test]
+fn deadlock_when_an_ordered_part_sleeps() {
+    within_10_s(|| {
+        let pool = Pool::new(2);
+        let outer = OrderedQueue::new(&pool);
+        let inner = Arc::new(OrderedQueue::new(&pool));
+        let (submit_inner, wait) = mpsc::channel();
+        outer.submit(work(|| (), move |_| wait.recv().unwrap()));
+        for _ in 0..50 {
+            outer.submit(work(|| (), |_| ()));
+        }
+        inner.submit(work(|| (), move |_| submit_inner.send(()).unwrap()));
+        outer.drain().unwrap();
+    });
+}
+
+struct NotesItsDrop {
+    name: &'static str,
+    gate: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Work for NotesItsDrop {
+    fn run(&mut self) {
+        if let Some((running, gate)) = self.gate.take() {
+            running.send(()).unwrap();
+            gate.recv().unwrap();
+        }
+    }
+    fn finish(&mut self, _: Outcome) {
+        self.log
+            .lock()
+            .unwrap()
+            .push(format!("finish {}", self.name));
+    }
+}
+
+impl Drop for NotesItsDrop {
+    fn drop(&mut self) {
+        self.log.lock().unwrap().push(format!("free {}", self.name));
+    }
+}
+
+/// The worker's own item was freed before it had finished others. Guarded by
+/// `own_work` in `Core::finish_due`.
+#[test]
+fn own_item_is_freed_last() {
+    within_10_s(|| {
+        let pool = Pool::new(0);
+        let queue = OrderedQueue::new(&pool);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (open, gate) = mpsc::channel();
+        let (running, wait) = mpsc::channel();
+        let mut gate = Some((running, gate));
+        for name in ["a", "b", "c"] {
+            let log = Arc::clone(&log);
+            let gate = gate.take();
+            queue.submit(NotesItsDrop { name, gate, log });
+        }
+        thread::scope(|scope| {
+            scope.spawn(|| assert!(pool.help(), "runs a, which waits"));
+            wait.recv().unwrap();
+            while pool.help() {}
+            open.send(()).unwrap();
+        });
+        queue.drain().unwrap();
+        assert_eq!(
+            *log.lock().unwrap(),
+            [
+                "finish a", "finish b", "free b", "finish c", "free c", "free a"
+            ]
+        );
+    });
+}
+
+/// The wait came back while an item's memory was still held. Guarded by
+/// `State::unfreed`.
+#[test]
+fn drain_returns_before_an_item_is_freed() {
+    struct SlowFree(Arc<AtomicUsize>);
+    impl Work for SlowFree {
+        fn run(&mut self) {}
+        fn finish(&mut self, _: Outcome) {}
+    }
+    impl Drop for SlowFree {
+        fn drop(&mut self) {
+            thread::sleep(Duration::from_millis(3));
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let queue = OrderedQueue::new(&Pool::new(2));
+    let freed = Arc::new(AtomicUsize::new(0));
+    for n in 1..40 {
+        queue.submit(SlowFree(Arc::clone(&freed)));
+        thread::sleep(Duration::from_micros(n * 7));
+        queue.drain().unwrap();
+        assert_eq!(freed.load(Ordering::SeqCst) as u64, n);
+    }
+}
+
+/// The last reference to the queue's owner was dropped inside the queue, which
+/// then waited for itself. Guarded by `Inside`.
+#[test]
+fn hang_when_an_item_drops_its_own_queue() {
+    within_10_s(|| {
+        let pool = Pool::new(1);
+        let queue = Arc::new(OrderedQueue::new(&pool));
+        let (tell, told) = mpsc::channel();
+        let own = Arc::clone(&queue);
+        let (open, gate) = mpsc::channel::<()>();
+        queue.submit(work(
+            move || gate.recv(),
+            move |_| {
+                assert!(matches!(own.drain(), Err(Error::WaitsForItself)));
+                drop(own);
+                tell.send(()).unwrap();
+            },
+        ));
+        let (second, finished) = mpsc::channel();
+        queue.submit(work(|| (), move |_| second.send(()).unwrap()));
+        drop(queue);
+        open.send(()).unwrap();
+        told.recv().unwrap();
+        finished.recv().unwrap();
+        drop(pool);
+    });
+}
+
+/// The last handle of the pool was dropped on one of its own threads, which
+/// then joined itself. Guarded by `on_worker` in `Owner::shutdown`.
+#[test]
+fn hang_when_a_worker_drops_its_pool() {
+    within_10_s(|| {
+        let pool = Pool::new(2);
+        let (open, gate) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel();
+        let own = pool.clone();
+        pool.spawn(move || {
+            gate.recv().unwrap();
+            drop(own);
+            tell.send(()).unwrap();
+        });
+        drop(pool);
+        open.send(()).unwrap();
+        told.recv().unwrap();
+    });
+}
+
+/// A panicking item stalled those behind it. Guarded by `caught` around each
+/// part in `Core::advance` and `Core::finish_due`.
+#[test]
+fn stall_behind_a_panic() {
+    within_10_s(|| {
+        let queue = OrderedQueue::new(&Pool::new(2));
+        let (out, results) = mpsc::channel();
+        for n in 0..6 {
+            let out = out.clone();
+            queue.submit(work(
+                move || assert!(n != 1, "in run"),
+                move |result| {
+                    out.send((n, result)).unwrap();
+                    assert!(n != 3, "in finish");
+                },
+            ));
+        }
+        let Err(Error::Panicked { id, message }) = queue.drain() else {
+            panic!("the owner isn't told");
+        };
+        assert_eq!((id.sequence(), message.as_str()), (3, "in finish"));
+        queue.drain().unwrap();
+        let results: Vec<_> = results.try_iter().collect();
+        assert!(results.iter().map(|(n, _)| *n).eq(0..6));
+        for (n, result) in results {
+            assert_eq!(result.is_err(), n == 1);
+        }
+    });
+}
+
+#[test]
+fn shutdown_runs_what_is_queued_and_later_jobs_run_where_somebody_waits() {
+    within_10_s(|| {
+        let pool = Pool::new(2);
+        let queue = OrderedQueue::new(&pool);
+        let finished = Arc::new(AtomicUsize::new(0));
+        let submit = || {
+            let finished = Arc::clone(&finished);
+            queue.submit(work(
+                || thread::sleep(Duration::from_millis(1)),
+                move |_| {
+                    finished.fetch_add(1, Ordering::SeqCst);
+                },
+            ));
+        };
+        (0..20).for_each(|_| submit());
+        pool.shutdown();
+        assert_eq!(finished.load(Ordering::SeqCst), 20);
+        submit();
+        thread::sleep(Duration::from_millis(10));
+        assert_eq!(finished.load(Ordering::SeqCst), 20);
+        queue.drain().unwrap();
+        assert_eq!(finished.load(Ordering::SeqCst), 21);
+        pool.shutdown();
+    });
+}
+
+#[test]
+fn a_spawned_job_that_panics_is_counted_and_costs_no_thread() {
+    let pool = Pool::new(1);
+    let (out, results) = mpsc::channel();
+    pool.spawn(|| panic!("planned"));
+    pool.spawn(move || out.send(7).unwrap());
+    assert_eq!(results.recv().unwrap(), 7);
+    assert_eq!(pool.panics(), 1);
+}
