@@ -1,1 +1,5 @@
 //! readpath
+
+mod extent_map;
+
+pub use extent_map::{ExtentKind, ExtentMap};
