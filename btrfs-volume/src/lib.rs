@@ -6,24 +6,23 @@ mod address;
 mod chunk_map;
 mod error;
 mod items;
-mod node;
 mod node_cache;
 mod storage;
 mod superblock;
 mod sync;
-mod tree;
 mod volume;
 
 pub mod device;
-pub mod node;
 pub mod features;
+pub mod node;
 pub mod ondisk;
+pub mod tree;
 
 pub use address::{Bytenr, Physical};
 pub use chunk_map::ChunkMap;
 pub use error::{Error, ErrorKind, Result};
 pub use items::Items;
-pub use node::{Expect, Header, KeyPtr, Node};
+pub use node::{Expect, Header, Internal, Item, KeyPtr, Leaf, Node};
 pub use storage::{Geometry, Storage};
 pub use tree::{Nodes, Root, Walk};
 pub use volume::{Committed, OpenOptions, Volume};

@@ -21,7 +21,7 @@ mod inode_ref;
 pub mod item_type;
 pub mod key;
 pub mod objectid;
-pub(crate) mod raw;
+mod raw;
 mod root;
 mod superblock;
 

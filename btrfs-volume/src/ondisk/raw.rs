@@ -55,27 +55,6 @@ macro_rules! on_disk {
 }
 
 on_disk! {
-    struct RawHeader[101] {
-        csum: [u8; 32],
-        fsid: [u8; 16],
-        bytenr: U64,
-        flags: U64,
-        chunk_tree_uuid: [u8; 16],
-        generation: U64,
-        owner: U64,
-        nritems: U32,
-        level: u8,
-    }
-    struct RawItem[25] {
-        key: RawKey,
-        offset: U32,
-        size: U32,
-    }
-    struct RawKeyPtr[33] {
-        key: RawKey,
-        bytenr: U64,
-        generation: U64,
-    }
     struct RawKey[17] {
         objectid: U64,
         item_type: u8,
