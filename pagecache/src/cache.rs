@@ -165,7 +165,10 @@ impl Cache {
 
     fn nothing_to_wait_for(&self) -> bool {
         let counters = &self.shared.counters;
-        counters.dirty.load(Ordering::SeqCst) == 0 && counters.writeback.load(Ordering::SeqCst) == 0
+        // Dirty twice: pages may go to and from writeback in between.
+        [&counters.dirty, &counters.writeback, &counters.dirty]
+            .iter()
+            .all(|counter| counter.load(Ordering::SeqCst) == 0)
     }
 
     /// Evicts clean folios, oldest first, until `bytes` of buffers were freed; returns how many

@@ -58,6 +58,20 @@ impl Folios {
             .chain(rest.map(|(&index, folio)| (index, folio)))
     }
 
+    /// The folios with an index in `range`, ascending, to be changed.
+    pub(crate) fn range_mut(
+        &mut self,
+        range: Range<u64>,
+    ) -> impl Iterator<Item = (u64, &mut Folio)> {
+        let first = self.first.as_mut().filter(|_| range.contains(&0));
+        let start = range.start.max(1);
+        let rest = self.rest.range_mut(start..range.end.max(start));
+        first
+            .map(|folio| (0, folio))
+            .into_iter()
+            .chain(rest.map(|(&index, folio)| (index, folio)))
+    }
+
     /// The first index in `range` that has a folio.
     pub(crate) fn first_in(&self, range: Range<u64>) -> Option<u64> {
         self.range(range).next().map(|(index, _)| index)

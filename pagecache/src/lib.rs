@@ -97,6 +97,7 @@ mod sync;
 mod buffer;
 mod cache;
 mod clock;
+mod epoch;
 mod error;
 mod folio;
 mod folios;
@@ -108,8 +109,9 @@ mod writeback_errors;
 
 pub use buffer::Buffer;
 pub use cache::Cache;
+pub use epoch::Epoch;
 pub use error::{Error, MissingPages, Stale};
-pub use mapping::{Epoch, Lookup, Mapping, Present, Snapshot, WritebackEnd};
+pub use mapping::{Lookup, Mapping, Present, Snapshot, WritebackEnd};
 pub use pages::{FOLIO_SIZE, PAGE_SIZE};
 pub use readahead::ReadaheadWindow;
 pub use stats::Stats;

@@ -37,6 +37,9 @@ impl Mapping {
                 }
             }
             state.tally.size = new_size;
+            // The page that is cut, too: what was fetched of it may be longer.
+            let cut = new_size / PAGE_SIZE * PAGE_SIZE..u64::MAX;
+            state.tally.changes.add(cut);
             self.discard_locked(&mut state, new_size.next_multiple_of(PAGE_SIZE)..u64::MAX);
             return;
         }
@@ -49,7 +52,7 @@ impl Mapping {
     pub fn invalidate(&self, range: Range<u64>) -> u64 {
         let mut state = self.inner.state.lock();
         let range = whole_pages(range, state.tally.size);
-        state.tally.epoch += 1;
+        state.tally.changes.add(range.clone());
         let mut dropped = 0;
         self.inner
             .each_folio(&mut state, folios_of(&range), |index, folio| {
@@ -71,7 +74,7 @@ impl Mapping {
     }
 
     fn discard_locked(&self, state: &mut State, range: Range<u64>) -> u64 {
-        state.tally.epoch += 1;
+        state.tally.changes.add(range.clone());
         let mut dropped = 0;
         self.inner
             .each_folio(state, folios_of(&range), |index, folio| {

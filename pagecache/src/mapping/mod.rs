@@ -5,7 +5,7 @@ mod read;
 mod write;
 mod writeback;
 
-pub use read::{Epoch, Lookup, Present};
+pub use read::{Lookup, Present};
 pub use writeback::{Snapshot, WritebackEnd};
 
 use std::fmt;
@@ -14,9 +14,10 @@ use std::ops::Range;
 use crate::buffer::Buffer;
 use crate::cache::{Cache, Candidate};
 use crate::clock::Ticket;
+use crate::epoch::Changes;
 use crate::folio::{Folio, Refused};
 use crate::folios::Folios;
-use crate::pages::{PageMask, below, bytes_of, in_file, push_joined, runs, to_bytes};
+use crate::pages::{FOLIO, PageMask, below, bytes_of, in_file, push_joined, runs, to_bytes};
 use crate::stats::count;
 use crate::sync::{Arc, Condvar, Mutex, Ordering};
 use crate::writeback_errors::WritebackErrors;
@@ -52,7 +53,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Tally {
     size: u64,
-    epoch: u64,
+    changes: Changes,
     dirty: u64,
     writeback: u64,
     wanted: Wanted,
@@ -94,7 +95,6 @@ pub(crate) enum Eviction {
 /// A folio's marks before an operation, to account for what it changed.
 #[derive(Clone, Copy)]
 struct Before {
-    uptodate: PageMask,
     dirty: PageMask,
     writeback: PageMask,
 }
@@ -102,7 +102,6 @@ struct Before {
 impl Before {
     fn of(folio: &Folio) -> Self {
         Self {
-            uptodate: folio.uptodate,
             dirty: folio.dirty,
             writeback: folio.writeback,
         }
@@ -231,13 +230,10 @@ impl Inner {
         before: Before,
     ) -> bool {
         self.account(folio, tally, before);
-        if folio.written && before.uptodate & !folio.uptodate != 0 {
-            tally.epoch += 1;
-        }
         let remove = folio.is_vacant() || (folio.forgotten && folio.is_clean());
         if remove {
             if folio.written && folio.uptodate != 0 {
-                tally.epoch += 1;
+                tally.changes.add(in_file(index, 0..FOLIO));
             }
             if let Some(ticket) = folio.ticket.take() {
                 self.cache.shared.delist(ticket);
@@ -250,26 +246,33 @@ impl Inner {
 
     fn account(&self, folio: &Folio, tally: &mut Tally, before: Before) {
         let counters = &self.cache.shared.counters;
-        let mut fell = false;
-        for (was, is, own, all) in [
-            (before.dirty, folio.dirty, &mut tally.dirty, &counters.dirty),
-            (
-                before.writeback,
-                folio.writeback,
-                &mut tally.writeback,
-                &counters.writeback,
-            ),
-        ] {
-            let (was, is) = (bytes_of(was), bytes_of(is));
-            if is > was {
-                *own += is - was;
-                all.fetch_add(is - was, Ordering::SeqCst);
-            } else if was > is {
-                *own -= was - is;
-                all.fetch_sub(was - is, Ordering::SeqCst);
-                fell = true;
-            }
+        let (dirty, writeback) = (bytes_of(folio.dirty), bytes_of(folio.writeback));
+        let (was_dirty, was_writeback) = (bytes_of(before.dirty), bytes_of(before.writeback));
+        tally.dirty = tally.dirty + dirty - was_dirty;
+        tally.writeback = tally.writeback + writeback - was_writeback;
+        // What rises does so before the other falls: a page that goes from one to the other is
+        // never seen in neither.
+        if dirty > was_dirty {
+            counters
+                .dirty
+                .fetch_add(dirty - was_dirty, Ordering::SeqCst);
         }
+        if writeback > was_writeback {
+            counters
+                .writeback
+                .fetch_add(writeback - was_writeback, Ordering::SeqCst);
+        }
+        if dirty < was_dirty {
+            counters
+                .dirty
+                .fetch_sub(was_dirty - dirty, Ordering::SeqCst);
+        }
+        if writeback < was_writeback {
+            counters
+                .writeback
+                .fetch_sub(was_writeback - writeback, Ordering::SeqCst);
+        }
+        let fell = dirty < was_dirty || writeback < was_writeback;
         if fell {
             self.cache.shared.wake();
         }
@@ -303,7 +306,7 @@ impl Inner {
             return Eviction::Kept;
         }
         if folio.written {
-            state.tally.epoch += 1;
+            state.tally.changes.add(in_file(index, 0..FOLIO));
         }
         let evicted = state.folios.remove(index);
         drop(guard);

@@ -5,21 +5,15 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::buffer::Buffer;
+use crate::epoch::Epoch;
 use crate::error::Stale;
 use crate::mapping::{Inner, Mapping, push_pages};
 use crate::pages::{
-    FOLIO, FOLIO_SIZE, PAGE, PAGE_SIZE, below, bytes_of, folio_index, folio_start, folios_of,
-    in_file, runs, to_bytes, touched, within,
+    FOLIO, FOLIO_SIZE, PAGE, PAGE_SIZE, below, bytes_of, folio_index, folio_start, folios_of, hull,
+    in_file, push_joined, runs, to_bytes, touched, within,
 };
 use crate::stats::count;
 use crate::sync::Arc;
-
-/// A version of a mapping's contents.
-///
-/// It moves on whenever contents leave the cache that somebody who fetches from the device at the
-/// same time may have missed: written pages that are evicted, truncated, discarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Epoch(u64);
 
 /// A run of cached bytes within one folio.
 #[derive(Clone, Debug)]
@@ -51,20 +45,20 @@ impl Mapping {
     pub fn lookup(&self, range: Range<u64>) -> Lookup {
         let mut present = Vec::new();
         let mut missing = Vec::new();
-        let (mut hits, mut misses) = (0, 0);
+        let mut hits = 0;
         let mut state = self.inner.state.lock();
-        for index in folios_of(&range) {
+        let mut next = range.start / PAGE_SIZE * PAGE_SIZE;
+        for (index, folio) in state.folios.range_mut(folios_of(&range)) {
             let wanted = within(&range, index);
             let pages = touched(&wanted);
-            let Some(folio) = state.folios.get_mut(index) else {
-                misses += bytes_of(pages);
-                push_pages(&mut missing, index, pages);
-                continue;
-            };
+            let window = in_file(index, to_bytes(hull(pages)));
+            if next < window.start {
+                push_joined(&mut missing, next..window.start);
+            }
+            next = window.end;
             let found = folio.uptodate & pages;
             folio.referenced |= found != 0;
             hits += bytes_of(found);
-            misses += bytes_of(pages & !found);
             for run in runs(found) {
                 let run = to_bytes(run);
                 let run = run.start.max(wanted.start)..run.end.min(wanted.end);
@@ -75,10 +69,18 @@ impl Mapping {
             }
             push_pages(&mut missing, index, pages & !found);
         }
+        let end = range
+            .end
+            .checked_next_multiple_of(PAGE_SIZE)
+            .unwrap_or(u64::MAX);
+        if next < end && !range.is_empty() {
+            push_joined(&mut missing, next..end);
+        }
+        let misses = missing.iter().map(|range| range.end - range.start).sum();
         let lookup = Lookup {
             present,
             missing,
-            epoch: Epoch(state.tally.epoch),
+            epoch: state.tally.changes.epoch(),
             file_size: state.tally.size,
         };
         drop(state);
@@ -150,7 +152,7 @@ impl Mapping {
     /// The version of the contents, to be taken before fetching.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
-        Epoch(self.inner.state.lock().tally.epoch)
+        self.inner.state.lock().tally.changes.epoch()
     }
 
     /// Copies `data` into the pages from `offset` on that aren't uptodate, and returns how many
@@ -275,8 +277,9 @@ impl Inner {
             let bytes = within(&range, index);
             let from = (folio_start(index) + bytes.start as u64 - offset) as usize;
             let data = &data[from..from + bytes.len()];
+            let changed = in_file(index, bytes.clone());
             let pages = self.with_folio(index, |folio, tally, spare| {
-                if epoch.is_some_and(|epoch| epoch.0 != tally.epoch) {
+                if epoch.is_some_and(|epoch| tally.changes.touched_since(epoch, &changed)) {
                     return Ok(None);
                 }
                 let limit = below(tally.size, index);
@@ -302,9 +305,10 @@ impl Inner {
         }
         let index = folio_index(offset);
         let bytes = within(&(offset..offset + buffer.len() as u64), index);
+        let changed = in_file(index, bytes.clone());
         let mut offered = Some(buffer);
         let inserted = self.with_folio(index, |folio, tally, _| {
-            if epoch.is_some_and(|epoch| epoch.0 != tally.epoch) {
+            if epoch.is_some_and(|epoch| tally.changes.touched_since(epoch, &changed)) {
                 return Ok(None);
             }
             let Some(buffer) = offered.take() else {

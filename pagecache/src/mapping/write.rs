@@ -27,7 +27,11 @@ impl Mapping {
     /// # Errors
     ///
     /// [`MissingPages`] if the write covers a page in part whose other bytes exist (lie below the
-    /// file's size) and aren't cached. Fill them and try again.
+    /// file's size) and aren't cached. Fill them and try again; what was filled stays until then.
+    ///
+    /// # Panics
+    ///
+    /// If the write ends behind 2^63 - 1.
     pub fn write(&self, offset: u64, data: &[u8]) -> Result<(), MissingPages> {
         let end = end_of(offset, data.len() as u64);
         self.inner.check_writable(&(offset..end))?;
