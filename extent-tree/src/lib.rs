@@ -76,6 +76,7 @@ mod bits;
 mod change;
 mod guard;
 mod locks;
+mod segments;
 mod select;
 mod states;
 mod sync;

@@ -1,13 +1,7 @@
-use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::segments::{Segment, Segments};
 use crate::{Change, Select, StateBits};
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct State {
-    end: u64,
-    bits: StateBits,
-}
 
 /// What becomes of the bits of a byte.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +26,9 @@ impl Edit {
 /// I1 and I2 hold between calls.
 #[derive(Default)]
 pub(crate) struct States {
-    by_start: BTreeMap<u64, State>,
+    segments: Segments,
     /// Scratch of [`States::edit`], kept for its capacity.
-    old: Vec<(u64, State)>,
-    new: Vec<(u64, State)>,
+    new: Vec<Segment>,
 }
 
 impl States {
@@ -44,76 +37,40 @@ impl States {
         if range.is_empty() {
             return change;
         }
-        self.old.clear();
-        self.new.clear();
         let new = &mut self.new;
+        new.clear();
         let mut step = |new: &mut Vec<_>, part: Range<u64>, bits: StateBits| {
             let edited = edit.apply(bits);
-            if edited != bits {
+            if edited != bits && !part.is_empty() {
                 change.push(part.clone());
             }
             append(new, part, edited);
         };
 
-        // The state before the range is looked at too, cut if it reaches in,
-        // and the one behind it: they may have to merge with what changes.
+        // The segments that touch the range are looked at too: they may have
+        // to merge with what changes.
+        let from = self.segments.seek(range.start);
+        let mut count = 0;
         let mut done = range.start;
-        if let Some((&start, &state)) = self.by_start.range(..range.start).next_back()
-            && state.end >= range.start
-        {
-            self.old.push((start, state));
-            append(new, start..range.start, state.bits);
-            let inside = state.end.min(range.end);
-            if inside > range.start {
-                step(new, range.start..inside, state.bits);
-                append(new, inside..state.end, state.bits);
-                done = inside;
+        for segment in self.segments.iter_from(from) {
+            let Segment { start, end, bits } = *segment;
+            if start > range.end {
+                break;
             }
+            count += 1;
+            append(new, start..end.min(range.start), bits);
+            step(new, done..start.max(done), StateBits::empty());
+            let inside = start.max(range.start)..end.min(range.end).max(done);
+            done = inside.end;
+            step(new, inside, bits);
+            append(new, start.max(range.end)..end, bits);
         }
-        if done < range.end {
-            for (&start, &state) in self.by_start.range(done..=range.end) {
-                self.old.push((start, state));
-                if done < start {
-                    step(new, done..start, StateBits::empty());
-                }
-                let inside = state.end.min(range.end);
-                if start < inside {
-                    step(new, start..inside, state.bits);
-                }
-                append(new, inside.max(start)..state.end, state.bits);
-                done = inside.max(start);
-            }
-            if done < range.end {
-                step(new, done..range.end, StateBits::empty());
-            }
-        } else if let Some(&state) = self.by_start.get(&range.end) {
-            self.old.push((range.end, state));
-            append(new, range.end..state.end, state.bits);
-        }
+        step(new, done..range.end, StateBits::empty());
 
         if !change.is_empty() {
-            self.store();
+            self.segments.splice(from, count, &self.new);
         }
         change
-    }
-
-    /// Replaces the states in `old` by those in `new`, both ascending.
-    fn store(&mut self) {
-        let mut old = self.old.iter().copied().peekable();
-        for &(start, state) in &self.new {
-            while let Some((gone, _)) = old.next_if(|&(at, _)| at < start) {
-                self.by_start.remove(&gone);
-            }
-            match old.next_if(|&(at, _)| at == start) {
-                Some((_, before)) if before == state => {}
-                _ => {
-                    self.by_start.insert(start, state);
-                }
-            }
-        }
-        for (gone, _) in old {
-            self.by_start.remove(&gone);
-        }
     }
 
     /// The states from `range.start` on, cut to the range.
@@ -121,14 +78,13 @@ impl States {
         &self,
         range: Range<u64>,
     ) -> impl Iterator<Item = (Range<u64>, StateBits)> + '_ {
-        // Not `range.start` itself: BTreeMap panics on inverted ranges.
-        let from = range.start.min(range.end);
-        let before = self.by_start.range(..from).next_back();
-        before
-            .into_iter()
-            .chain(self.by_start.range(from..range.end))
-            .filter(move |(_, state)| state.end > from)
-            .map(move |(&start, state)| (start.max(from)..state.end.min(range.end), state.bits))
+        self.segments
+            .iter_from(self.segments.seek(range.start))
+            .take_while(move |segment| segment.start < range.end)
+            .map(move |segment| {
+                let Range { start, end } = segment.range();
+                (start.max(range.start)..end.min(range.end), segment.bits)
+            })
             .filter(|(part, _)| !part.is_empty())
     }
 
@@ -183,24 +139,22 @@ impl States {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.by_start.is_empty()
+        self.segments.is_empty()
     }
 }
 
 /// Adds `part` behind `new`; here I1 and I2 are made true.
-fn append(new: &mut Vec<(u64, State)>, part: Range<u64>, bits: StateBits) {
+fn append(new: &mut Vec<Segment>, part: Range<u64>, bits: StateBits) {
     if part.is_empty() || bits.is_empty() {
         return;
     }
     match new.last_mut() {
-        Some((_, last)) if last.end == part.start && last.bits == bits => last.end = part.end,
-        _ => new.push((
-            part.start,
-            State {
-                end: part.end,
-                bits,
-            },
-        )),
+        Some(last) if last.end == part.start && last.bits == bits => last.end = part.end,
+        _ => new.push(Segment {
+            start: part.start,
+            end: part.end,
+            bits,
+        }),
     }
 }
 
@@ -222,7 +176,7 @@ mod tests {
                 append(&mut new, at..at + 1, self.0[at as usize]);
             }
             new.into_iter()
-                .map(|(start, state)| (start..state.end, state.bits))
+                .map(|segment| (segment.range(), segment.bits))
                 .collect()
         }
 

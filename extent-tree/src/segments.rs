@@ -1,0 +1,246 @@
+use std::ops::Range;
+
+use crate::StateBits;
+
+/// A maximal range of bytes in one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Segment {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) bits: StateBits,
+}
+
+/// Segments, disjoint and ascending, in arrays of bounded length.
+///
+/// One search finds a segment together with its neighbours, which every edit
+/// needs to merge with, and they are next to each other in memory: that is why
+/// it is not a `BTreeMap`.
+///
+/// No chunk is empty, and `starts[i]` is where `chunks[i]` starts.
+#[derive(Default)]
+pub(crate) struct Segments {
+    starts: Vec<u64>,
+    chunks: Vec<Vec<Segment>>,
+}
+
+/// Most segments in a chunk.
+const FULL: usize = if cfg!(test) { 8 } else { 128 };
+/// With fewer segments, a chunk is merged with its neighbour if both fit.
+const SPARSE: usize = FULL / 4;
+
+/// Where a segment is; behind the last one, it is the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    chunk: usize,
+    index: usize,
+}
+
+impl Segments {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// The first segment that ends at or behind `at`.
+    pub(crate) fn seek(&self, at: u64) -> Position {
+        let chunk = self.starts.partition_point(|&start| start <= at);
+        let chunk = chunk.saturating_sub(1);
+        let Some(segments) = self.chunks.get(chunk) else {
+            return Position { chunk, index: 0 };
+        };
+        // The chunk before may end at `at` too: then its last segment touches
+        // the first of this one, and is the one that is meant.
+        if segments[0].start == at
+            && let Some(before) = chunk.checked_sub(1)
+            && let Some(last) = self.chunks[before].last()
+            && last.end == at
+        {
+            return Position {
+                chunk: before,
+                index: self.chunks[before].len() - 1,
+            };
+        }
+        let index = segments.partition_point(|segment| segment.end < at);
+        if index < segments.len() {
+            Position { chunk, index }
+        } else {
+            Position {
+                chunk: chunk + 1,
+                index: 0,
+            }
+        }
+    }
+
+    /// The segments from a position on.
+    pub(crate) fn iter_from(&self, from: Position) -> impl Iterator<Item = &Segment> + '_ {
+        let first = self
+            .chunks
+            .get(from.chunk)
+            .map(|chunk| &chunk[from.index..]);
+        let rest = self.chunks.get(from.chunk + 1..).unwrap_or_default();
+        first.into_iter().flatten().chain(rest.iter().flatten())
+    }
+
+    /// Replaces `count` segments from a position on by `new`.
+    pub(crate) fn splice(&mut self, from: Position, count: usize, new: &[Segment]) {
+        if from.chunk == self.chunks.len() {
+            debug_assert_eq!(count, 0);
+            self.append(new);
+            return;
+        }
+        let Position { chunk, index } = from;
+        let here = self.chunks[chunk].len() - index;
+        if count > here {
+            self.remove_front(chunk + 1, count - here);
+        }
+        let segments = &mut self.chunks[chunk];
+        let old = index..index + count.min(here);
+        match segments.get_mut(old.clone()) {
+            Some(same) if same.len() == new.len() => same.copy_from_slice(new),
+            _ => drop(segments.splice(old, new.iter().copied())),
+        }
+        self.repair(chunk);
+    }
+
+    fn append(&mut self, new: &[Segment]) {
+        let Some(first) = new.first() else { return };
+        match self.chunks.last_mut() {
+            Some(last) if last.len() + new.len() <= FULL => last.extend_from_slice(new),
+            // A full chunk stays so: a file written from start to end leaves
+            // none that is half empty.
+            _ => {
+                self.starts.push(first.start);
+                self.chunks.push(new.to_vec());
+                self.repair(self.chunks.len() - 1);
+            }
+        }
+    }
+
+    /// Removes the first `count` segments of a chunk and of those behind it.
+    fn remove_front(&mut self, chunk: usize, mut count: usize) {
+        let mut emptied = chunk;
+        while count > 0 && count >= self.chunks[emptied].len() {
+            count -= self.chunks[emptied].len();
+            emptied += 1;
+        }
+        if count > 0 {
+            self.chunks[emptied].drain(..count);
+            self.starts[emptied] = self.chunks[emptied][0].start;
+        }
+        self.chunks.drain(chunk..emptied);
+        self.starts.drain(chunk..emptied);
+    }
+
+    /// Makes the length and the start of a chunk right again.
+    fn repair(&mut self, chunk: usize) {
+        let len = self.chunks[chunk].len();
+        if len == 0 {
+            self.chunks.remove(chunk);
+            self.starts.remove(chunk);
+            return;
+        }
+        self.starts[chunk] = self.chunks[chunk][0].start;
+        if len > FULL {
+            self.split(chunk);
+        } else if len < SPARSE {
+            let fits = |other: usize| {
+                let other = self.chunks.get(other);
+                other.is_some_and(|other| other.len() + len <= FULL / 2)
+            };
+            if fits(chunk + 1) {
+                self.merge(chunk);
+            } else if chunk > 0 && fits(chunk - 1) {
+                self.merge(chunk - 1);
+            }
+        }
+    }
+
+    /// Cuts a chunk that is too long into halves of a full one.
+    fn split(&mut self, chunk: usize) {
+        let whole = std::mem::take(&mut self.chunks[chunk]);
+        let parts = whole.len().div_ceil(FULL / 2 + 1);
+        let part = whole.len().div_ceil(parts);
+        let cut = || whole.chunks(part);
+        let start = |segments: &[Segment]| segments[0].start;
+        self.starts.splice(chunk..=chunk, cut().map(start));
+        self.chunks.splice(chunk..=chunk, cut().map(<[_]>::to_vec));
+    }
+
+    fn merge(&mut self, chunk: usize) {
+        let mut next = self.chunks.remove(chunk + 1);
+        self.starts.remove(chunk + 1);
+        self.chunks[chunk].append(&mut next);
+    }
+}
+
+impl Segment {
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.start..self.end
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn segment(start: u64) -> Segment {
+        Segment {
+            start,
+            end: start + 5,
+            bits: StateBits::USER0,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Segments at multiples of ten, replaced by index.
+        #[test]
+        fn agrees_with_one_array(
+            splices in proptest::collection::vec((0_usize..100, 0_usize..60, 0_u64..40), 1..30),
+        ) {
+            let mut segments = Segments::default();
+            let mut oracle: Vec<Segment> = Vec::new();
+            for (at, count, new) in splices {
+                let at = at.min(oracle.len());
+                let count = count.min(oracle.len() - at);
+                let start = at.checked_sub(1).map_or(0, |before| oracle[before].end);
+                let end = oracle.get(at + count).map_or(start + 1000, |after| after.start);
+                let new: Vec<Segment> = (0..new)
+                    .map(|nth| segment(start.next_multiple_of(10) + 10 * nth))
+                    .take_while(|segment| segment.end < end)
+                    .collect();
+                let from = oracle.get(at).map_or(u64::MAX, |segment| segment.end);
+                segments.splice(segments.seek(from), count, &new);
+                oracle.splice(at..at + count, new);
+
+                prop_assert_eq!(segments.is_empty(), oracle.is_empty());
+                let start = segments.seek(0);
+                prop_assert_eq!(segments.iter_from(start).copied().collect::<Vec<_>>(), oracle.clone());
+                let sound = segments.chunks.iter().zip(&segments.starts)
+                    .all(|(chunk, &start)| (1..=FULL).contains(&chunk.len()) && chunk[0].start == start);
+                prop_assert!(sound && segments.chunks.len() == segments.starts.len());
+                for at in 0..2100 {
+                    let found = segments.iter_from(segments.seek(at)).next().copied();
+                    prop_assert_eq!(found, oracle.iter().find(|segment| segment.end >= at).copied());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn memory_follows_the_number_of_states() {
+        let mut segments = Segments::default();
+        let all: Vec<Segment> = (0..1000).map(|nth| segment(nth * 10)).collect();
+        segments.splice(segments.seek(0), 0, &all);
+        assert!(segments.chunks.len() <= 1000 / (FULL / 2) + 1);
+        // All but every hundredth go, one at a time.
+        for nth in (0..1000_u64).filter(|nth| !nth.is_multiple_of(100)) {
+            segments.splice(segments.seek(nth * 10 + 1), 1, &[]);
+        }
+        let left: usize = segments.chunks.iter().map(Vec::len).sum();
+        assert_eq!(left, 10);
+        assert!(segments.chunks.len() <= 5, "{}", segments.chunks.len());
+    }
+}
