@@ -38,7 +38,7 @@ fn timed(work: impl FnOnce()) -> Duration {
 }
 
 fn stream(source: &[u8]) {
-    let mut buffers: Vec<Vec<u8>> = (0..BUDGET / FOLIO_SIZE / 2)
+    let mut buffers: Vec<Vec<u8>> = (0..BUDGET / FOLIO_SIZE)
         .map(|_| vec![1; source.len()])
         .collect();
     let mut copy = |distance: usize| {
@@ -53,8 +53,8 @@ fn stream(source: &[u8]) {
         })
     };
     let hot = copy(8);
-    let cold = copy(256);
-    println!("copy 1 GiB into 8 / 256 buffers in turn: {hot:?} / {cold:?}");
+    let cold = copy(512);
+    println!("copy 1 GiB into 8 / 512 buffers in turn: {hot:?} / {cold:?}");
     let cache = Cache::new(BUDGET);
     let write = |file: &Mapping, at: u64| {
         file.write_with(at, FOLIO_SIZE, |window| {
