@@ -166,7 +166,7 @@ impl fmt::Debug for Pool {
 impl Core {
     /// A worker's life.
     fn work(self: Arc<Self>) {
-        WORKER_OF.set(self.address());
+        WORKER_OF.with(|pool| pool.set(self.address()));
         let mut state = self.state.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {

@@ -253,7 +253,9 @@ struct Inside;
 
 impl Inside {
     fn enter(core: &Core) -> Self {
-        INSIDE.with_borrow_mut(|inside| inside.push(std::ptr::from_ref(core).addr()));
+        INSIDE.with(|inside| {
+            inside.borrow_mut().push(std::ptr::from_ref(core).addr());
+        });
         Self
     }
 
@@ -267,6 +269,6 @@ impl Inside {
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.with_borrow_mut(|inside| inside.pop());
+        INSIDE.with(|inside| inside.borrow_mut().pop());
     }
 }
