@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::error::Result;
 use crate::ondisk::Key;
+use crate::storage::Geometry;
 
 /// Trees of items, by the tree's objectid.
 ///
@@ -14,6 +15,9 @@ use crate::ondisk::Key;
 /// [`Error::NoTree`](crate::Error::NoTree). `visit` may not be called with a lock held that
 /// another call of this trait needs.
 pub trait Items {
+    /// Sizes and ids of the volume.
+    fn geometry(&self) -> Geometry;
+
     /// The item with exactly `key`.
     ///
     /// # Errors

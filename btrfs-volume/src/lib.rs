@@ -16,6 +16,7 @@ pub mod device;
 pub mod features;
 pub mod node;
 pub mod ondisk;
+pub mod reader;
 pub mod tree;
 
 pub use address::{Bytenr, Physical};
@@ -23,6 +24,7 @@ pub use chunk_map::ChunkMap;
 pub use error::{Error, ErrorKind, Result};
 pub use items::Items;
 pub use node::{Expect, Header, Internal, Item, KeyPtr, Leaf, Node};
+pub use reader::{InodeId, Reader};
 pub use storage::{Geometry, Storage};
 pub use tree::{Nodes, Root, Walk};
-pub use volume::{Committed, OpenOptions, Volume};
+pub use volume::{Committed, Info, OpenOptions, Volume};

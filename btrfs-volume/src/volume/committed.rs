@@ -10,7 +10,7 @@ use crate::error::{Error, InItem, Result};
 use crate::items::Items;
 use crate::ondisk::objectid::{CHUNK_TREE, ROOT_TREE};
 use crate::ondisk::{Key, RootItem, Superblock, item_type};
-use crate::storage::Storage;
+use crate::storage::{Geometry, Storage};
 use crate::sync::{Arc, RwLock};
 use crate::tree::{self, Nodes, Root, Walk};
 
@@ -112,6 +112,10 @@ impl Committed {
 }
 
 impl Items for Committed {
+    fn geometry(&self) -> Geometry {
+        self.storage.geometry()
+    }
+
     fn get(&self, tree: u64, key: &Key) -> Result<Option<Bytes>> {
         tree::get(&*self.storage, &self.root(tree)?, key)
     }

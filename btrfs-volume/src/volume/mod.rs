@@ -1,8 +1,10 @@
 //! A volume: opening it, and what it is as a whole.
 
 mod committed;
+mod info;
 
 pub use committed::Committed;
+pub use info::Info;
 
 use std::ops::{ControlFlow, RangeInclusive};
 
@@ -132,6 +134,10 @@ fn load_chunks(storage: &Storage, superblock: &Superblock) -> Result<()> {
 }
 
 impl Items for Volume {
+    fn geometry(&self) -> Geometry {
+        self.storage.geometry()
+    }
+
     fn get(&self, tree: u64, key: &Key) -> Result<Option<Bytes>> {
         self.committed().get(tree, key)
     }
