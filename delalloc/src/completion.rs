@@ -57,7 +57,7 @@ impl<T> OrderedCompletion<T> {
                     slots: VecDeque::new(),
                     running: false,
                 }),
-                moved: Condvar::new(),
+                moved: Condvar::default(),
             }),
         }
     }
@@ -82,7 +82,7 @@ impl<T> OrderedCompletion<T> {
         let mut line = self.shared.line.lock();
         let tail = line.tail();
         while line.head < tail {
-            self.shared.moved.wait(&mut line);
+            line = self.shared.moved.wait(line);
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{Error, PageLocks, SpaceLedger, SyncMode, WritebackControl};
 /// that it will become at worst, which is one for each run within a window.
 pub struct Delalloc {
     tree: Arc<ExtentIoTree>,
+    ledger: SpaceLedger,
     promised: Mutex<Promised>,
 }
 
@@ -33,6 +34,7 @@ impl Delalloc {
     pub fn new(ledger: &SpaceLedger) -> Arc<Self> {
         Arc::new(Self {
             tree: Arc::new(ExtentIoTree::new()),
+            ledger: ledger.clone(),
             promised: Mutex::new(Promised {
                 reservation: ledger.reserve_nothing(),
                 extents: 0,
@@ -55,8 +57,7 @@ impl Delalloc {
     /// [`Error::NoSpace`].
     pub fn reserve(&self, range: Range<u64>) -> Result<Reservation, Error> {
         let range = page_hull(&range);
-        let ledger = self.promised.lock().reservation.ledger().clone();
-        ledger.reserve(range.end - range.start, windows(range))
+        self.ledger.reserve(range.end - range.start, windows(range))
     }
 
     /// A range was written and its pages are dirty: it is delalloc from now on.
@@ -215,7 +216,7 @@ impl Delalloc {
         assert_eq!(promised.reservation.data(), delalloc, "data");
         let extents = self.extents(&(0..window_end(u64::MAX)));
         assert_eq!(promised.extents, extents, "extents");
-        let metadata = promised.reservation.ledger().metadata_for(extents);
+        let metadata = self.ledger.metadata_for(extents);
         assert_eq!(promised.reservation.metadata(), metadata, "metadata");
     }
 }

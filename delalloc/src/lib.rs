@@ -98,6 +98,9 @@ mod sync;
 mod units;
 mod wait;
 
+#[cfg(all(test, shuttle))]
+mod models;
+
 pub use claim::{Claim, Ordered};
 pub use completion::{OrderedCompletion, Ticket};
 pub use control::{MAX_RAISED_PAGES, SyncMode, WritebackControl};

@@ -77,7 +77,7 @@ impl<T, E: Clone + From<Unfinished>> OrderedExtents<T, E> {
                 finished: false,
                 error: None,
             }),
-            finished: Condvar::new(),
+            finished: Condvar::default(),
         });
         let mut set = self.set.lock();
         let before = set.last_before(range.end);
@@ -191,7 +191,7 @@ impl<T, E: Clone> OrderedExtent<T, E> {
     pub fn wait(&self) -> Result<(), E> {
         let mut status = self.status.lock();
         while !status.finished {
-            self.finished.wait(&mut status);
+            status = self.finished.wait(status);
         }
         status.error.clone().map_or(Ok(()), Err)
     }
