@@ -1,0 +1,67 @@
+//! The trait of a codec.
+
+use std::ops::RangeInclusive;
+
+use crate::Error;
+
+/// The number of a codec. 1 to 3 are btrfs's; a user's own should be larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CodecId(pub u8);
+
+impl CodecId {
+    /// `BTRFS_COMPRESS_ZLIB`.
+    pub const ZLIB: Self = Self(1);
+    /// `BTRFS_COMPRESS_LZO`.
+    pub const LZO: Self = Self(2);
+    /// `BTRFS_COMPRESS_ZSTD`.
+    pub const ZSTD: Self = Self(3);
+}
+
+/// Makes compressors and decompressors of one format.
+///
+/// For implementers: a codec has no state; what is worth keeping between buffers belongs into the
+/// compressor and the decompressor.
+pub trait Codec: Send + Sync {
+    /// Its number.
+    fn id(&self) -> CodecId;
+    /// Its name, as a user would write it.
+    fn name(&self) -> &'static str;
+    /// Levels it takes.
+    fn levels(&self) -> RangeInclusive<i32>;
+    /// The level for users who name none.
+    fn default_level(&self) -> i32;
+    /// A compressor for one level.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Level`], or [`Error::Context`] if there is no memory for it.
+    fn compressor(&self, level: i32) -> Result<Box<dyn Compressor>, Error>;
+    /// A decompressor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Context`].
+    fn decompressor(&self) -> Result<Box<dyn Decompressor>, Error>;
+}
+
+/// Compresses one buffer after the other.
+pub trait Compressor: Send {
+    /// Compresses all of `src` into the beginning of `dst` and returns how many bytes that took;
+    /// `None` if it does not fit.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Compress`]; the compressor can be used again.
+    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Option<usize>, Error>;
+}
+
+/// Decompresses one buffer after the other.
+pub trait Decompressor: Send {
+    /// Decompresses `src` into the beginning of `dst` and returns how many bytes it made. It stops
+    /// when `dst` is full, and ignores what follows the stream in `src`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decompress`] if `src` is not what the codec makes; `dst` then holds anything.
+    fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, Error>;
+}
