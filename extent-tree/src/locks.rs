@@ -179,6 +179,9 @@ mod tests {
                         prop_assert_eq!(locks.overlaps(range.clone()), !free);
                         let queued = locks.request(range.clone());
                         prop_assert_eq!(queued.sleeper.is_none(), free);
+                        let earlier = locks.requests.iter().filter(|other| other.waiters.contains(&queued.slot));
+                        let once = earlier.clone().all(|other| other.waiters.iter().filter(|&&slot| slot == queued.slot).count() == 1);
+                        prop_assert!(once && earlier.count() == locks.requests[queued.slot].waits_for);
                         queue.push(Naive { range, slot: queued.slot, sleeper: queued.sleeper, granted: free });
                         continue;
                     }

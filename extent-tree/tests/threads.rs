@@ -226,3 +226,33 @@ fn a_byte_is_claimed_by_one_of_many() {
     assert_eq!(claimed.load(Ordering::Relaxed), SIZE);
     assert_eq!(tree.states(), [(0..SIZE, StateBits::IN_FLIGHT)]);
 }
+
+#[test]
+fn all_who_watch_one_byte_are_woken() {
+    let tree = ExtentIoTree::new();
+    tree.set_bits(5..6, StateBits::ORDERED).ignore();
+    thread::scope(|scope| {
+        for waiter in 1..=3 {
+            let tree = &tree;
+            scope.spawn(move || tree.wait_clear(0..10, StateBits::ORDERED));
+            eventually(|| tree.sleepers() == waiter);
+        }
+        tree.clear_bits(0..10, StateBits::ORDERED).ignore();
+        assert_eq!(tree.sleepers(), 0);
+    });
+}
+
+#[test]
+fn a_conversion_wakes_those_who_wait_for_what_it_clears() {
+    let tree = ExtentIoTree::new();
+    tree.set_bits(0..10, StateBits::IN_FLIGHT).ignore();
+    thread::scope(|scope| {
+        scope.spawn(|| tree.wait_clear(0..10, StateBits::IN_FLIGHT));
+        scope.spawn(|| tree.wait_clear(0..10, StateBits::ORDERED | StateBits::IN_FLIGHT));
+        eventually(|| tree.sleepers() == 2);
+        tree.convert_bits(0..10, StateBits::ORDERED, StateBits::IN_FLIGHT)
+            .ignore();
+        assert_eq!(tree.sleepers(), 1);
+        tree.clear_bits(0..10, StateBits::ORDERED).ignore();
+    });
+}
