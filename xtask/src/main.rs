@@ -1,2 +1,38 @@
-//! xtask
-fn main() {}
+//! What a developer of ubtrfs runs: `cargo xtask test`, `cargo xtask tidy`.
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
+
+mod cli;
+mod skips;
+mod source;
+mod steps;
+mod tidy;
+mod tree;
+mod workspace;
+
+use std::process::ExitCode;
+
+use cli::Command;
+
+fn main() -> ExitCode {
+    let root = workspace::root();
+    let result = match cli::parse(std::env::args().skip(1)) {
+        Ok(Command::Help) => {
+            println!("{}", cli::HELP);
+            Ok(true)
+        }
+        Ok(Command::Test(selection)) => steps::run(&root, &selection),
+        Ok(Command::Tidy) => tidy::run(&root, &[]),
+        Err(message) => {
+            eprintln!("xtask: {message}\n\n{}", cli::HELP);
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The house: which crate may depend on which.
+
+use super::manifest::{dependencies, value_of};
+use super::{Finding, members};
+use crate::tree::Tree;
+
+/// Bottom-up, each with all it may depend on. For tests, a crate may depend on
+/// anything below itself.
+const HOUSE: [(&str, &[&str]); 10] = [
+    ("extent-tree", &[]),
+    ("pagecache", &[]),
+    ("delalloc", &["extent-tree"]),
+    ("ordered-wq", &[]),
+    ("compress", &[]),
+    ("readpath", &["pagecache", "compress"]),
+    (
+        "fs-core",
+        &[
+            "extent-tree",
+            "pagecache",
+            "delalloc",
+            "ordered-wq",
+            "compress",
+            "readpath",
+        ],
+    ),
+    ("btrfs-volume", &["fs-core"]),
+    (
+        "ubtrfs",
+        &[
+            "extent-tree",
+            "pagecache",
+            "delalloc",
+            "ordered-wq",
+            "compress",
+            "readpath",
+            "fs-core",
+            "btrfs-volume",
+        ],
+    ),
+    ("xtask", &[]),
+];
+
+/// What others want alone must come alone: these need a feature of the crate.
+const ONLY_OPTIONAL: [(&str, &str); 1] = [("btrfs-volume", "fs-core")];
+
+pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for member in members(tree) {
+        let path = format!("{member}/Cargo.toml");
+        let Some(floor) = HOUSE.iter().position(|(name, _)| *name == member) else {
+            findings.push(Finding::new(
+                &path,
+                0,
+                "has no place in the house (layers.rs)",
+            ));
+            continue;
+        };
+        let Some(text) = tree.text(&path) else {
+            findings.push(Finding::new(&path, 0, "is missing"));
+            continue;
+        };
+        if value_of(text, "lints", "workspace").as_deref() != Some("true") {
+            let message = "doesn't inherit the workspace's lints ([lints] workspace = true)";
+            findings.push(Finding::new(&path, 0, message));
+        }
+        for dependency in dependencies(text) {
+            let to = dependency.package.as_str();
+            let Some(below) = HOUSE.iter().position(|(name, _)| *name == to) else {
+                continue;
+            };
+            let (_, allowed) = HOUSE[floor];
+            let message = if to == member {
+                continue;
+            } else if dependency.dev {
+                (below >= floor).then(|| format!("may not depend on {to}, even for tests"))
+            } else if !allowed.contains(&to) {
+                Some(format!("may not depend on {to}"))
+            } else if ONLY_OPTIONAL.contains(&(member.as_str(), to)) && !dependency.optional {
+                Some(format!("may depend on {to} only by a feature"))
+            } else {
+                None
+            };
+            findings.extend(message.map(|message| Finding::new(&path, dependency.line, message)));
+        }
+    }
+    let root = tree.text("Cargo.toml").unwrap_or_default();
+    if value_of(root, "workspace.lints.rust", "unsafe_code").as_deref() != Some("\"forbid\"") {
+        let message = "doesn't forbid unsafe code ([workspace.lints.rust])";
+        findings.push(Finding::new("Cargo.toml", 0, message));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str =
+        "[workspace]\nmembers = [\"M\"]\n[workspace.lints.rust]\nunsafe_code = \"forbid\"\n";
+
+    fn messages(member: &str, manifest: &str) -> Vec<String> {
+        let manifest = format!("{manifest}\n[lints]\nworkspace = true\n");
+        let tree = Tree::of(&[
+            ("Cargo.toml", &ROOT.replace('M', member)),
+            (&format!("{member}/Cargo.toml"), &manifest),
+        ]);
+        check(&tree).iter().map(Finding::to_string).collect()
+    }
+
+    #[test]
+    fn each_floor_names_only_crates_below_it() {
+        for (floor, (name, allowed)) in HOUSE.iter().enumerate() {
+            for to in *allowed {
+                assert!(
+                    HOUSE[..floor].iter().any(|(below, _)| below == to),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn dependencies_go_downwards() {
+        let none: [String; 0] = [];
+        assert_eq!(
+            messages(
+                "readpath",
+                "[dependencies]\npagecache.workspace = true\nbytes = \"1\""
+            ),
+            none
+        );
+        assert_eq!(
+            messages("pagecache", "[dependencies]\nextent-tree.workspace = true"),
+            ["pagecache/Cargo.toml:2: may not depend on extent-tree"]
+        );
+        assert_eq!(
+            messages(
+                "pagecache",
+                "[dev-dependencies]\nextent-tree.workspace = true"
+            ),
+            none
+        );
+        assert_eq!(
+            messages("pagecache", "[dev-dependencies]\nfs-core.workspace = true"),
+            ["pagecache/Cargo.toml:2: may not depend on fs-core, even for tests"]
+        );
+        assert_eq!(
+            messages("stranger", ""),
+            ["stranger/Cargo.toml: has no place in the house (layers.rs)"]
+        );
+    }
+
+    #[test]
+    fn the_volume_comes_alone_by_default() {
+        let optional = "[dependencies]\nfs-core = { workspace = true, optional = true }";
+        assert!(messages("btrfs-volume", optional).is_empty());
+        assert_eq!(
+            messages("btrfs-volume", "[dependencies]\nfs-core.workspace = true"),
+            ["btrfs-volume/Cargo.toml:2: may depend on fs-core only by a feature"]
+        );
+    }
+
+    #[test]
+    fn lints_are_inherited() {
+        let tree = Tree::of(&[
+            ("Cargo.toml", "[workspace]\nmembers = [\"xtask\"]"),
+            ("xtask/Cargo.toml", "[lints]\nworkspace = false"),
+        ]);
+        let findings = check(&tree);
+        assert_eq!(findings.len(), 2);
+        assert!(findings[0].message.contains("inherit"));
+        assert!(findings[1].message.contains("unsafe"));
+    }
+}
