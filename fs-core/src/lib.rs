@@ -1,1 +1,108 @@
-//! fs-core
+//! Delayed allocation, ordered compression and the page cache wired into one filesystem.
+//!
+//! Its counterpart in the kernel is what `fs/btrfs/inode.c`, `file.c` and `ordered-data.c` make
+//! of their parts.
+//!
+//! # Model
+//!
+//! A [`Filesystem`] stands on a [`Volume`], which it reaches through narrow ports. A write copies
+//! bytes into folios and makes the range delalloc. Writeback claims the range, cuts it into pieces
+//! of at most 128 KiB and puts each on the ordered work queue, where they are compressed in
+//! parallel. In the order in which they were claimed, each piece (or run of raw neighbours) gets
+//! an address and becomes an ordered extent. A writer thread takes the bytes to the device and
+//! then records the extent. [`PipelineStep`] lists the steps, and an observer sees each.
+//!
+//! # Invariants
+//!
+//! - I1: space is reserved before a range becomes delalloc; whoever takes the range takes the
+//!   reservation along, and it is settled once on every path.
+//! - I2: a range is claimed once; what is in flight or ordered is not claimed again.
+//! - I3: no lock is held while a piece is queued. A buffer under compression is shared with
+//!   writers, who copy it before they change it.
+//! - I4: allocation and the joining of raw pieces depend on the order of claims alone, and the
+//!   order of claims on the calls of the writers alone.
+//! - I5: the volume knows an extent before its pages may leave the cache.
+//! - I6: after [`Filesystem::unmount`] nothing is dirty, in flight, ordered, reserved or queued.
+//!
+//! # Locking
+//!
+//! An inode's writer lock is outermost: whoever changes content or size holds it, never the queue.
+//! The locks of cache, delalloc and volume are inside it, one at a time.
+//!
+//! # Errors
+//!
+//! [`Error`] names inode and range; [`Error::kind`] decides an errno. A failure of writeback waits
+//! at its inode and is told once, by `fsync` or [`Filesystem::sync`].
+//!
+//! # What it is not
+//!
+//! It knows nothing of btrfs's format, of FUSE, or of clocks: times change when a caller sets them.
+//! It has no background threads that start writeback by age, and does not remove or rename yet.
+//!
+//! # Example
+//!
+//! ```
+//! use compress::CodecId;
+//! use fs_core::{Compression, FileType, Filesystem, MemoryVolume, NewInode, Timestamp};
+//! # fn main() -> Result<(), fs_core::Error> {
+//! let fs = Filesystem::builder(MemoryVolume::new(64 << 20))
+//!     .compression(Some(Compression { codec: CodecId::ZSTD, level: 3 }))
+//!     .build()?;
+//! let now = Timestamp::default();
+//! let new = NewInode {
+//!     file_type: FileType::Regular,
+//!     mode: 0o644,
+//!     uid: 0,
+//!     gid: 0,
+//!     rdev: (0, 0),
+//!     atime: now,
+//!     mtime: now,
+//!     ctime: now,
+//!     otime: now,
+//!     symlink_target: bytes::Bytes::new(),
+//! };
+//! let id = fs.create(fs.root(), b"greeting", &new)?;
+//! let file = fs.open(id)?;
+//! file.write(0, &b"hello ".repeat(100_000))?;
+//! file.fsync()?;
+//! assert!(fs.volume().bytes_allocated() < 100_000);
+//! let mut five = [0; 5];
+//! file.read(6, &mut five)?;
+//! assert_eq!(&five, b"hello");
+//! drop(file);
+//! fs.unmount()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod error;
+mod file;
+mod filesystem;
+mod inode;
+pub mod memory;
+mod piece;
+mod pipeline_trace;
+mod policy;
+mod read;
+mod shared;
+mod stats;
+mod submit;
+mod sync;
+mod volume;
+mod writeback;
+mod writer;
+
+pub use builder::Builder;
+pub use error::{Error, ErrorKind};
+pub use file::File;
+pub use filesystem::{Filesystem, SetAttrs};
+pub use memory::MemoryVolume;
+pub use pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
+pub use policy::Compression;
+pub use stats::Stats;
+pub use volume::{
+    Attrs, Commit, DataIo, DataSpace, DirEntry, ExtentStore, FileExtent, FileType, InodeId,
+    InodeStore, Locator, Namespace, NewInode, StoredExtent, Timestamp, Volume, VolumeError,
+    VolumeErrorKind, VolumeLimits, VolumeResult, XattrSet, XattrStore,
+};

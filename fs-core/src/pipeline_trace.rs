@@ -1,7 +1,7 @@
 //! The life of a write as events, for whoever wants to watch it.
 
+use crate::sync::Arc;
 use std::ops::Range;
-use std::sync::Arc;
 
 use compress::CodecId;
 

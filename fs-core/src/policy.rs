@@ -80,7 +80,10 @@ mod tests {
 
     #[test]
     fn a_file_of_one_sector_may_become_inline() {
-        assert_eq!(plan(facts(0, 4096, 4096)), WritebackPlan::Inline(Some(ZSTD)));
+        assert_eq!(
+            plan(facts(0, 4096, 4096)),
+            WritebackPlan::Inline(Some(ZSTD))
+        );
         assert_eq!(plan(facts(0, 1, 1)), WritebackPlan::Inline(Some(ZSTD)));
         let raw = PieceFacts {
             compression: None,

@@ -283,7 +283,10 @@ impl Inodes {
                 _ => None,
             };
             node.attrs.nbytes -= dropped;
-            for part in [map.start..range.start.min(end), range.end.max(map.start)..end] {
+            for part in [
+                map.start..range.start.min(end),
+                range.end.max(map.start)..end,
+            ] {
                 if part.start < part.end {
                     if let Some(at) = disk {
                         space.add_ref(at);

@@ -105,7 +105,10 @@ impl Space {
             .filter(|(start, e)| at - **start < e.num_bytes)
             .map(|(start, e)| (*start, e))
             .ok_or_else(|| {
-                VolumeError::new(VolumeErrorKind::Corrupt, format!("nothing is stored at {at}"))
+                VolumeError::new(
+                    VolumeErrorKind::Corrupt,
+                    format!("nothing is stored at {at}"),
+                )
             })
     }
 
@@ -117,7 +120,10 @@ impl Space {
         if to as u64 > extent.num_bytes {
             return Err(VolumeError::new(
                 VolumeErrorKind::Invalid,
-                format!("a write at {at} of {} bytes crosses its extent", bytes.len()),
+                format!(
+                    "a write at {at} of {} bytes crosses its extent",
+                    bytes.len()
+                ),
             ));
         }
         if extent.data.len() < to {
@@ -164,7 +170,10 @@ impl Space {
             let place = at + index as u64 * SECTOR;
             let (start, extent) = self.find(place)?;
             let from = ((place - start) / SECTOR * 8) as usize;
-            let stored = extent.checksums.as_ref().and_then(|c| c.get(from..from + 8));
+            let stored = extent
+                .checksums
+                .as_ref()
+                .and_then(|c| c.get(from..from + 8));
             if stored.is_some_and(|stored| stored != fnv(sector).to_le_bytes()) {
                 bad.push(index);
             }

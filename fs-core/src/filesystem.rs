@@ -1,0 +1,310 @@
+//! The filesystem: names, attributes, and the moments at which everything is made to last.
+
+use bytes::Bytes;
+use delalloc::{SyncMode, Until};
+
+use crate::builder::Builder;
+use crate::error::Error;
+use crate::file::File;
+use crate::inode::Inode;
+use crate::shared::Shared;
+use crate::stats::{Stats, add};
+use crate::sync::{Arc, Ordering};
+use crate::volume::{Attrs, DirEntry, FileType, InodeId, NewInode, Timestamp, Volume, XattrSet};
+
+/// Bytes of metadata after which [`Filesystem::commit_if_due`] commits. A constant, so that where
+/// commits fall depends on the operations alone.
+const COMMIT_EVERY: u64 = 24 << 20;
+
+/// Every page that a file can have.
+const WHOLE_FILE: std::ops::Range<u64> = 0..!4095;
+
+/// A filesystem on a volume. Clones are handles of the same one.
+pub struct Filesystem<V: Volume> {
+    shared: Arc<Shared<V>>,
+}
+
+impl<V: Volume> Clone for Filesystem<V> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}
+
+/// Attributes to change; `None` leaves one as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SetAttrs {
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Last access.
+    pub atime: Option<Timestamp>,
+    /// Last change of the content.
+    pub mtime: Option<Timestamp>,
+    /// Last change of the inode.
+    pub ctime: Option<Timestamp>,
+    /// Creation.
+    pub otime: Option<Timestamp>,
+}
+
+impl<V: Volume> Filesystem<V> {
+    /// Starts building one on `volume`.
+    pub fn builder(volume: V) -> Builder<V> {
+        Builder::new(volume)
+    }
+
+    pub(crate) fn new(shared: Arc<Shared<V>>) -> Self {
+        Self { shared }
+    }
+
+    /// The volume.
+    #[must_use]
+    pub fn volume(&self) -> &V {
+        &self.shared.volume
+    }
+
+    /// The root directory.
+    #[must_use]
+    pub fn root(&self) -> InodeId {
+        self.shared.volume.root()
+    }
+
+    /// What has been done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.snapshot()
+    }
+
+    /// The inode that `name` leads to.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn lookup(&self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, Error> {
+        let found = self.shared.volume.lookup(dir, name);
+        found.map_err(Error::volume("looking a name up"))
+    }
+
+    /// Entries of a directory; see [`Namespace::read_dir`](crate::Namespace::read_dir).
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn read_dir(&self, dir: InodeId, after: u64, max: usize) -> Result<Vec<DirEntry>, Error> {
+        let entries = self.shared.volume.read_dir(dir, after, max);
+        entries.map_err(Error::volume("reading a directory"))
+    }
+
+    /// The attributes, with the size that writers have given the file meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn attrs(&self, id: InodeId) -> Result<Attrs, Error> {
+        let attrs = self.shared.volume.attrs(id);
+        let mut attrs = attrs.map_err(Error::volume("reading an inode"))?;
+        if let Some(inode) = self.shared.loaded(id) {
+            attrs.size = inode.mapping.size();
+        }
+        Ok(attrs)
+    }
+
+    /// Changes attributes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn set_attrs(&self, id: InodeId, set: &SetAttrs) -> Result<(), Error> {
+        let volume = &self.shared.volume;
+        let changed = volume.attrs(id).and_then(|mut attrs| {
+            attrs.mode = set.mode.unwrap_or(attrs.mode);
+            attrs.uid = set.uid.unwrap_or(attrs.uid);
+            attrs.gid = set.gid.unwrap_or(attrs.gid);
+            attrs.atime = set.atime.unwrap_or(attrs.atime);
+            attrs.mtime = set.mtime.unwrap_or(attrs.mtime);
+            attrs.ctime = set.ctime.unwrap_or(attrs.ctime);
+            attrs.otime = set.otime.unwrap_or(attrs.otime);
+            volume.put_attrs(id, &attrs)
+        });
+        changed.map_err(Error::volume("changing an inode"))
+    }
+
+    /// Makes an inode.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
+        self.shared.will_change(600 + 2 * name.len() as u64);
+        let id = self.shared.volume.create(dir, name, new);
+        id.map_err(Error::volume("creating an inode"))
+    }
+
+    /// Gives an inode another name.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> Result<(), Error> {
+        self.shared.will_change(200 + 3 * name.len() as u64);
+        let linked = self.shared.volume.link(id, dir, name);
+        linked.map_err(Error::volume("linking"))
+    }
+
+    /// Where a symlink leads.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn read_link(&self, id: InodeId) -> Result<Bytes, Error> {
+        let target = self.shared.volume.read_link(id);
+        target.map_err(Error::volume("reading a symlink"))
+    }
+
+    /// All extended attributes.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn xattrs(&self, id: InodeId) -> Result<XattrSet, Error> {
+        let all = self.shared.volume.xattrs(id);
+        all.map_err(Error::volume("reading extended attributes"))
+    }
+
+    /// Sets an extended attribute.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn set_xattr(&self, id: InodeId, name: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.shared
+            .will_change(100 + (name.len() + value.len()) as u64);
+        let set = self.shared.volume.set_xattr(id, name, value);
+        set.map_err(Error::volume("setting an extended attribute"))
+    }
+
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`], and those of the volume.
+    pub fn open(&self, id: InodeId) -> Result<File<V>, Error> {
+        let attrs = self.shared.volume.attrs(id);
+        let attrs = attrs.map_err(Error::volume("opening"))?;
+        if attrs.file_type != FileType::Regular {
+            return Err(Error::WrongType {
+                id,
+                what: "not a regular file",
+            });
+        }
+        let inode = self.shared.inode(id, attrs.size);
+        Ok(File::new(Arc::clone(&self.shared), inode))
+    }
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of writeback that nobody was told of yet, or that of the commit. Everything
+    /// that could be written is written nevertheless.
+    pub fn sync(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let mut inodes: Vec<Arc<Inode>> = shared.inodes.lock().values().cloned().collect();
+        // The order of writeback must not depend on a hash.
+        inodes.sort_by_key(|inode| inode.id);
+        for inode in &inodes {
+            shared.start_writeback(inode, WHOLE_FILE, SyncMode::None);
+        }
+        let drained = shared.queue.drain();
+        shared.writer.drain();
+        let mut result = drained.map_err(|error| Error::Config(error.to_string()));
+        for inode in &inodes {
+            let waited = shared
+                .wait_range(inode, WHOLE_FILE, Until::Written)
+                .and_then(|()| shared.store_attrs(inode));
+            result = result.and(waited);
+        }
+        // What was redirtied meanwhile went through the queue once more.
+        let drained = shared.queue.drain();
+        shared.writer.drain();
+        result = result.and(drained.map_err(|error| Error::Config(error.to_string())));
+        drop(inodes);
+        shared.forget_idle();
+        let committed = shared.volume.commit();
+        add(&shared.counters.commits, 1);
+        shared.metadata_due.store(0, Ordering::Relaxed);
+        result.and(committed.map_err(Error::volume("committing")))
+    }
+
+    /// Commits if enough has been done since the last commit. Call it between files: it bounds the
+    /// metadata in memory, and falls on the same operation whenever the operations are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Filesystem::sync`].
+    pub fn commit_if_due(&self) -> Result<(), Error> {
+        if self.shared.metadata_due.load(Ordering::Relaxed) >= COMMIT_EVERY {
+            return self.sync();
+        }
+        Ok(())
+    }
+
+    /// Syncs, and asserts that nothing is left on its way.
+    ///
+    /// # Errors
+    ///
+    /// As [`Filesystem::sync`]; [`Error::NotIdle`] names what was left.
+    pub fn unmount(self) -> Result<(), Error> {
+        self.sync()?;
+        self.check_idle()
+    }
+
+    /// Whether nothing is dirty, locked, in flight, ordered, reserved or queued.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotIdle`] names what is not idle.
+    pub fn check_idle(&self) -> Result<(), Error> {
+        let shared = &self.shared;
+        let mut left = Vec::new();
+        if !shared.ledger.is_settled() {
+            left.push("space is reserved".to_owned());
+        }
+        if shared.queue.unfinished() > 0 {
+            left.push(format!("{} pieces are queued", shared.queue.unfinished()));
+        }
+        let cache = shared.cache.stats();
+        if cache.dirty > 0 || cache.writeback > 0 {
+            left.push(format!(
+                "{} bytes are dirty, {} under writeback",
+                cache.dirty, cache.writeback
+            ));
+        }
+        for inode in shared.inodes.lock().values() {
+            if !inode.delalloc.is_settled() || !inode.ordered.is_empty() {
+                left.push(format!("inode {} is {:?}", inode.id.ino, inode.delalloc));
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        Err(Error::NotIdle(left.join("; ")))
+    }
+}
+
+impl<V: Volume> Shared<V> {
+    pub(crate) fn will_change(&self, metadata_bytes: u64) {
+        add(&self.metadata_due, metadata_bytes);
+    }
+
+    /// Lets go of inodes that nobody has open and that have nothing on its way.
+    fn forget_idle(&self) {
+        self.inodes
+            .lock()
+            .retain(|_, inode| Arc::strong_count(inode) > 1 || !inode.delalloc.is_settled());
+    }
+}

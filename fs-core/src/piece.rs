@@ -1,0 +1,192 @@
+//! The work item: one piece of a claimed range, at most 128 KiB.
+
+use bytes::Bytes;
+use compress::CodecId;
+use delalloc::Claim;
+use ordered_wq::{Outcome, Permit, Work};
+
+use crate::inode::Inode;
+use crate::pipeline_trace::PipelineStep;
+use crate::policy::{Compression, PieceFacts, WritebackPlan, plan};
+use crate::shared::Shared;
+use crate::stats::add;
+use crate::sync::Arc;
+use crate::volume::Volume;
+
+/// What the parallel part made of the bytes.
+pub(crate) enum Prepared {
+    /// As they are.
+    Raw { checksums: Bytes },
+    /// Padded to whole sectors.
+    Compressed {
+        codec: CodecId,
+        data: Bytes,
+        checksums: Bytes,
+    },
+    /// To be stored in the tree.
+    Inline { codec: Option<CodecId>, data: Bytes },
+}
+
+/// A piece on its way through the ordered work queue.
+pub(crate) struct Piece<V: Volume> {
+    pub(crate) shared: Arc<Shared<V>>,
+    pub(crate) inode: Arc<Inode>,
+    /// Taken by the ordered part.
+    pub(crate) claim: Option<Claim>,
+    /// Pieces of one claim have the same number.
+    pub(crate) claim_number: u64,
+    pub(crate) last_of_claim: bool,
+    /// Whole pages.
+    pub(crate) snapshot: Bytes,
+    /// Bytes of them that are data.
+    pub(crate) data_len: u64,
+    pub(crate) i_size: u64,
+    pub(crate) permit: Option<Permit>,
+    pub(crate) prepared: Option<Prepared>,
+}
+
+impl<V: Volume> Work for Piece<V> {
+    fn run(&mut self) {
+        self.prepared = Some(self.prepare());
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        let Some(claim) = self.claim.take() else {
+            return;
+        };
+        match (outcome, self.prepared.take()) {
+            (Outcome::Done, Some(prepared)) => self.submit(claim, prepared),
+            (Outcome::Panicked(message), _) => {
+                self.give_up(claim, &format!("preparing it panicked: {message}"));
+            }
+            (Outcome::Done | Outcome::Cancelled, _) => {
+                self.give_up(claim, "the filesystem was shut down");
+            }
+        }
+    }
+}
+
+impl<V: Volume> Piece<V> {
+    fn prepare(&self) -> Prepared {
+        let shared = &self.shared;
+        let start = self.claim.as_ref().map_or(0, |claim| claim.range().start);
+        let plan = plan(PieceFacts {
+            start,
+            data_len: self.data_len,
+            i_size: self.i_size,
+            sector_size: u64::from(shared.limits.sector_size),
+            max_inline: u64::from(shared.limits.max_inline),
+            compression: shared.compression,
+        });
+        let prepared = match plan {
+            WritebackPlan::Raw => {
+                add(&shared.counters.raw_unwanted, 1);
+                self.raw()
+            }
+            WritebackPlan::Compress(how) => self.compress(how),
+            WritebackPlan::Inline(how) => self.inline(how),
+        };
+        let range = start..start + self.snapshot.len() as u64;
+        let (counter, step) = match &prepared {
+            Prepared::Raw { .. } => (&shared.counters.pieces_raw, PipelineStep::KeptRaw),
+            Prepared::Compressed { codec, data, .. } => (
+                &shared.counters.pieces_compressed,
+                PipelineStep::Compressed {
+                    codec: *codec,
+                    stored: data.len() as u64,
+                },
+            ),
+            Prepared::Inline { .. } => (&shared.counters.pieces_inline, PipelineStep::MadeInline),
+        };
+        add(counter, 1);
+        shared.observe(self.inode.id, &range, step);
+        prepared
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.snapshot[..self.data_len as usize]
+    }
+
+    fn raw(&self) -> Prepared {
+        Prepared::Raw {
+            checksums: self.shared.volume.checksum(&self.snapshot),
+        }
+    }
+
+    fn compress(&self, how: Compression) -> Prepared {
+        let shared = &self.shared;
+        let sector = shared.limits.sector_size as usize;
+        // Room for a result that saves a sector, and none for one that doesn't.
+        let limit = self.snapshot.len() - sector;
+        let mut out = shared.cache.buffer(limit);
+        match self.try_codec(how, &mut out) {
+            Ok(Some(len)) => {
+                let stored = len.next_multiple_of(sector);
+                out[len..stored].fill(0);
+                out.truncate(stored);
+                let data = out.freeze();
+                Prepared::Compressed {
+                    codec: how.codec,
+                    checksums: shared.volume.checksum(&data),
+                    data,
+                }
+            }
+            Ok(None) => {
+                add(&shared.counters.raw_incompressible, 1);
+                self.raw()
+            }
+            Err(error) => {
+                tracing::warn!(%error, "kept raw");
+                add(&shared.counters.raw_codec_error, 1);
+                self.raw()
+            }
+        }
+    }
+
+    fn inline(&self, how: Option<Compression>) -> Prepared {
+        let shared = &self.shared;
+        let max = shared.limits.max_inline as usize;
+        let raw_fits =
+            self.data_len as usize <= max && self.data_len < u64::from(shared.limits.sector_size);
+        if let Some(how) = how {
+            // Only worth it where it makes the payload smaller.
+            let limit = if raw_fits {
+                (self.data_len as usize).saturating_sub(1)
+            } else {
+                max
+            };
+            let mut out = vec![0; limit];
+            match self.try_codec(how, &mut out) {
+                Ok(Some(len)) => {
+                    out.truncate(len);
+                    return Prepared::Inline {
+                        codec: Some(how.codec),
+                        data: out.into(),
+                    };
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "kept raw");
+                    add(&shared.counters.raw_codec_error, 1);
+                }
+            }
+        }
+        if raw_fits {
+            return Prepared::Inline {
+                codec: None,
+                data: Bytes::copy_from_slice(self.data()),
+            };
+        }
+        add(&shared.counters.raw_incompressible, 1);
+        self.raw()
+    }
+
+    fn try_codec(
+        &self,
+        how: Compression,
+        out: &mut [u8],
+    ) -> Result<Option<usize>, compress::Error> {
+        let mut compressor = self.shared.workspaces.compressor(how.codec, how.level)?;
+        compressor.compress(self.data(), out)
+    }
+}

@@ -1,0 +1,227 @@
+//! The ordered part: allocate, add the ordered extent, hand the bytes to the writer.
+//!
+//! It runs for one piece at a time, in the order in which writeback claimed them, and neither does
+//! I/O nor waits for the queue. What it decides depends on that order alone, so that the same
+//! input makes the same image.
+
+use bytes::{Bytes, BytesMut};
+use compress::CodecId;
+use delalloc::Claim;
+use ordered_wq::Permit;
+use pagecache::WritebackEnd;
+
+use crate::error::ErrorKind;
+use crate::inode::Inode;
+use crate::piece::{Piece, Prepared};
+use crate::pipeline_trace::PipelineStep;
+use crate::shared::Shared;
+use crate::sync::Arc;
+use crate::volume::{FileExtent, StoredExtent, Volume, VolumeError};
+use crate::writer::{Submitted, WriteJob};
+
+/// Neighbouring raw pieces of one claim, which become one extent.
+pub(crate) struct RawRun {
+    inode: Arc<Inode>,
+    claim_number: u64,
+    parts: Vec<RawPart>,
+}
+
+struct RawPart {
+    claim: Claim,
+    data: Bytes,
+    checksums: Bytes,
+    permit: Option<Permit>,
+}
+
+impl<V: Volume> Piece<V> {
+    pub(crate) fn submit(&mut self, claim: Claim, prepared: Prepared) {
+        let shared = Arc::clone(&self.shared);
+        let mut run = shared.raw_run.lock().take();
+        if run.as_ref().is_some_and(|run| !self.continues(run, &claim)) {
+            shared.submit_run(run.take());
+        }
+        let permit = self.permit.take();
+        match prepared {
+            Prepared::Raw { checksums } => {
+                let run = run.get_or_insert_with(|| RawRun {
+                    inode: Arc::clone(&self.inode),
+                    claim_number: self.claim_number,
+                    parts: Vec::new(),
+                });
+                run.parts.push(RawPart {
+                    claim,
+                    data: std::mem::take(&mut self.snapshot),
+                    checksums,
+                    permit,
+                });
+            }
+            Prepared::Compressed {
+                codec,
+                data,
+                checksums,
+            } => {
+                shared.submit_run(run.take());
+                // The source is not needed any more; the copy is.
+                self.snapshot = Bytes::new();
+                let permit = permit.map(|mut permit| {
+                    permit.shrink(data.len() as u64);
+                    permit
+                });
+                let disk_num_bytes = data.len() as u64;
+                match shared.volume.allocate(disk_num_bytes) {
+                    Ok(at) => {
+                        let stored = StoredExtent {
+                            at,
+                            disk_num_bytes,
+                            codec: Some(codec),
+                        };
+                        let permits = permit.into_iter().collect();
+                        let data = vec![data];
+                        shared.submit_extent(&self.inode, claim, stored, data, checksums, permits);
+                    }
+                    Err(error) => shared.no_space(&self.inode, claim, &error),
+                }
+            }
+            Prepared::Inline { codec, data } => {
+                shared.submit_run(run.take());
+                shared.submit_inline(&self.inode, claim, codec, data, self.data_len, permit);
+            }
+        }
+        if self.last_of_claim {
+            shared.submit_run(run.take());
+        }
+        *shared.raw_run.lock() = run;
+    }
+
+    fn continues(&self, run: &RawRun, claim: &Claim) -> bool {
+        let end = run.parts.last().map(|part| part.claim.range().end);
+        run.claim_number == self.claim_number && end == Some(claim.range().start)
+    }
+
+    /// The piece cannot be written: says so, and lets go of it. Its neighbours go on.
+    pub(crate) fn give_up(&mut self, claim: Claim, why: &str) {
+        let run = self.shared.raw_run.lock().take();
+        self.shared.submit_run(run);
+        self.shared.give_up(&self.inode, claim, why, ErrorKind::Io);
+    }
+}
+
+impl<V: Volume> Shared<V> {
+    fn submit_run(self: &Arc<Self>, run: Option<RawRun>) {
+        let Some(run) = run else { return };
+        let bytes: usize = run.parts.iter().map(|part| part.data.len()).sum();
+        match self.volume.allocate(bytes as u64) {
+            Ok(at) => self.submit_parts(&run.inode, run.parts, at),
+            // If there is no room for it in one place, there may be for its parts.
+            Err(_) if run.parts.len() > 1 => {
+                for part in run.parts {
+                    match self.volume.allocate(part.data.len() as u64) {
+                        Ok(at) => self.submit_parts(&run.inode, vec![part], at),
+                        Err(error) => self.no_space(&run.inode, part.claim, &error),
+                    }
+                }
+            }
+            Err(error) => {
+                for part in run.parts {
+                    self.no_space(&run.inode, part.claim, &error);
+                }
+            }
+        }
+    }
+
+    fn no_space(&self, inode: &Inode, claim: Claim, error: &VolumeError) {
+        self.give_up(inode, claim, &error.to_string(), error.kind().into());
+    }
+
+    fn submit_parts(self: &Arc<Self>, inode: &Arc<Inode>, parts: Vec<RawPart>, at: V::Locator) {
+        let mut checksums = BytesMut::new();
+        let mut buffers = Vec::with_capacity(parts.len());
+        let mut permits = Vec::new();
+        let mut whole: Option<Claim> = None;
+        for part in parts {
+            checksums.extend_from_slice(&part.checksums);
+            buffers.push(part.data);
+            permits.extend(part.permit);
+            match &mut whole {
+                Some(claim) => claim.join(part.claim),
+                None => whole = Some(part.claim),
+            }
+        }
+        if let Some(claim) = whole {
+            let stored = StoredExtent {
+                at,
+                disk_num_bytes: buffers.iter().map(|b| b.len() as u64).sum(),
+                codec: None,
+            };
+            self.submit_extent(inode, claim, stored, buffers, checksums.freeze(), permits);
+        }
+    }
+
+    fn submit_extent(
+        self: &Arc<Self>,
+        inode: &Arc<Inode>,
+        claim: Claim,
+        stored: StoredExtent<V::Locator>,
+        buffers: Vec<Bytes>,
+        checksums: Bytes,
+        permits: Vec<Permit>,
+    ) {
+        let range = claim.range();
+        let extent = FileExtent {
+            file_offset: range.start,
+            num_bytes: range.end - range.start,
+            stored,
+            checksums,
+        };
+        let what = Submitted::Extent { extent, buffers };
+        self.order(inode, claim, stored.disk_num_bytes, what, permits);
+    }
+
+    fn submit_inline(
+        self: &Arc<Self>,
+        inode: &Arc<Inode>,
+        claim: Claim,
+        codec: Option<CodecId>,
+        data: Bytes,
+        ram_bytes: u64,
+        permit: Option<Permit>,
+    ) {
+        let what = Submitted::Inline {
+            data,
+            codec,
+            ram_bytes,
+        };
+        self.order(inode, claim, 0, what, permit.into_iter().collect());
+    }
+
+    /// The ordered extent is there before the range leaves the in-flight state, and the range is
+    /// ordered before the writer can finish it.
+    fn order(
+        self: &Arc<Self>,
+        inode: &Arc<Inode>,
+        claim: Claim,
+        disk_num_bytes: u64,
+        what: Submitted<V>,
+        permits: Vec<Permit>,
+    ) {
+        let range = claim.range();
+        let handle = inode.ordered.add(range.clone(), disk_num_bytes, ());
+        let ordered = claim.order(disk_num_bytes);
+        self.observe(inode.id, &range, PipelineStep::Submitted);
+        self.writer.push(WriteJob {
+            shared: Arc::clone(self),
+            inode: Arc::clone(inode),
+            ordered,
+            handle,
+            what,
+            permits,
+        });
+    }
+
+    pub(crate) fn give_up(&self, inode: &Inode, claim: Claim, why: &str, kind: ErrorKind) {
+        let range = claim.range();
+        self.failed(inode, range.clone(), why, kind);
+        inode.mapping.end_writeback(range, WritebackEnd::Done);
+        drop(claim);
+    }
+}

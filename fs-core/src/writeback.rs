@@ -1,0 +1,119 @@
+//! Writeback: from delalloc to the ordered work queue, and the wait for what is on its way.
+
+use std::ops::Range;
+
+use delalloc::{
+    Claim, NoPageLocks, RangeWriteback, SyncMode, Until, WritebackControl, plan_pieces,
+    wait_for_range,
+};
+use extent_tree::ExtentIoTree;
+
+use crate::error::Error;
+use crate::inode::{Inode, WriteFailure};
+use crate::piece::Piece;
+use crate::pipeline_trace::PipelineStep;
+use crate::shared::Shared;
+use crate::sync::{Arc, Ordering};
+use crate::volume::Volume;
+
+/// Bytes that one claim takes at most, and so the longest raw extent. A constant, so that no
+/// memory setting changes an image; the byte budget must be larger.
+pub(crate) const MAX_CLAIM: u64 = 4 << 20;
+
+impl<V: Volume> Shared<V> {
+    /// Claims and queues what is delalloc in `range` and not on its way already.
+    pub(crate) fn start_writeback(
+        self: &Arc<Self>,
+        inode: &Arc<Inode>,
+        range: Range<u64>,
+        mode: SyncMode,
+    ) -> u64 {
+        let mut wbc = WritebackControl::new(range.clone(), mode);
+        let mut from = range.start;
+        while let Some((claim, ())) =
+            inode
+                .delalloc
+                .claim_next(&NoPageLocks, from, &mut wbc, MAX_CLAIM)
+        {
+            from = claim.range().end;
+            self.queue_claim(inode, claim);
+        }
+        wbc.nr_written()
+    }
+
+    fn queue_claim(self: &Arc<Self>, inode: &Arc<Inode>, mut claim: Claim) {
+        self.observe(inode.id, &claim.range(), PipelineStep::Claimed);
+        let claim_number = self.claims.fetch_add(1, Ordering::Relaxed);
+        let i_size = inode.mapping.size();
+        let pieces = plan_pieces(claim.range(), i_size);
+        if !pieces.past_eof().is_empty() {
+            inode.mapping.discard(pieces.past_eof());
+        }
+        let mut pieces = pieces.peekable();
+        while let Some(piece) = pieces.next() {
+            let part = claim.split_to(piece.range.end);
+            let permit = self.budget.acquire(piece.range.end - piece.range.start);
+            let Some(snapshot) = inode.mapping.claim(piece.range.clone()) else {
+                // Truncated meanwhile: there is nothing to write any more.
+                drop(part);
+                continue;
+            };
+            self.observe(inode.id, &piece.range, PipelineStep::Queued);
+            self.queue.submit(Piece {
+                shared: Arc::clone(self),
+                inode: Arc::clone(inode),
+                claim: Some(part),
+                claim_number,
+                last_of_claim: pieces.peek().is_none(),
+                snapshot: snapshot.bytes,
+                data_len: piece.data_len,
+                i_size,
+                permit: Some(permit),
+                prepared: None,
+            });
+        }
+    }
+
+    /// Waits until `range` is on the device, with its metadata in the running transaction.
+    pub(crate) fn wait_range(
+        self: &Arc<Self>,
+        inode: &Arc<Inode>,
+        range: Range<u64>,
+        until: Until,
+    ) -> Result<(), Error> {
+        let writeback = InodeWriteback {
+            shared: self,
+            inode,
+        };
+        // A failure also waits at the inode, where it is told once.
+        let _ = wait_for_range(&writeback, range, until);
+        inode.take_failure()
+    }
+}
+
+struct InodeWriteback<'a, V: Volume> {
+    shared: &'a Arc<Shared<V>>,
+    inode: &'a Arc<Inode>,
+}
+
+impl<V: Volume> RangeWriteback for InodeWriteback<'_, V> {
+    type Error = WriteFailure;
+
+    fn tree(&self) -> &ExtentIoTree {
+        self.inode.delalloc.tree()
+    }
+
+    fn start(&self, range: Range<u64>, mode: SyncMode) -> Result<(), WriteFailure> {
+        self.shared.start_writeback(self.inode, range, mode);
+        Ok(())
+    }
+
+    fn wait_writeback(&self, range: Range<u64>) -> Result<(), WriteFailure> {
+        self.inode.mapping.wait_writeback(range);
+        Ok(())
+    }
+
+    fn wait_ordered(&self, range: Range<u64>) -> Result<(), WriteFailure> {
+        self.inode.ordered.wait_range(range)
+    }
+}

@@ -1,0 +1,251 @@
+//! The writer thread: takes what was submitted to the device, then finishes ordered extents.
+//!
+//! One thread, first in first out, so completions enter the volume in submission order.
+
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::Bytes;
+use compress::CodecId;
+use delalloc::{Ordered, OrderedHandle};
+use ordered_wq::Permit;
+use pagecache::WritebackEnd;
+
+use crate::inode::{Inode, WriteFailure};
+use crate::pipeline_trace::PipelineStep;
+use crate::shared::Shared;
+use crate::stats::add;
+use crate::sync::{Arc, Condvar, Mutex, thread};
+use crate::volume::{FileExtent, Volume, VolumeError};
+
+/// Bytes that one vectored write gathers at most.
+const GATHER: usize = 4 << 20;
+
+/// An ordered extent on its way to the device.
+pub(crate) struct WriteJob<V: Volume> {
+    pub(crate) shared: Arc<Shared<V>>,
+    pub(crate) inode: Arc<Inode>,
+    pub(crate) ordered: Ordered,
+    pub(crate) handle: OrderedHandle<(), WriteFailure>,
+    pub(crate) what: Submitted<V>,
+    /// Given back when the bytes need no memory any more.
+    pub(crate) permits: Vec<Permit>,
+}
+
+/// What is stored.
+pub(crate) enum Submitted<V: Volume> {
+    Extent {
+        extent: FileExtent<V::Locator>,
+        /// Consecutive on the device.
+        buffers: Vec<Bytes>,
+    },
+    Inline {
+        data: Bytes,
+        codec: Option<CodecId>,
+        ram_bytes: u64,
+    },
+}
+
+struct Jobs<V: Volume> {
+    waiting: VecDeque<WriteJob<V>>,
+    /// Jobs taken and not yet finished.
+    busy: usize,
+    closed: bool,
+}
+
+struct Core<V: Volume> {
+    jobs: Mutex<Jobs<V>>,
+    work: Condvar,
+    idle: Condvar,
+}
+
+/// Owns the thread.
+pub(crate) struct Writer<V: Volume> {
+    core: Arc<Core<V>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl<V: Volume> Writer<V> {
+    pub(crate) fn start() -> io::Result<Self> {
+        let core = Arc::new(Core {
+            jobs: Mutex::new(Jobs {
+                waiting: VecDeque::new(),
+                busy: 0,
+                closed: false,
+            }),
+            work: Condvar::new(),
+            idle: Condvar::new(),
+        });
+        let thread = thread::Builder::new().name("writer".into()).spawn({
+            let core = Arc::clone(&core);
+            move || core.run()
+        })?;
+        Ok(Self {
+            core,
+            thread: Some(thread),
+        })
+    }
+
+    pub(crate) fn push(&self, job: WriteJob<V>) {
+        self.core.jobs.lock().waiting.push_back(job);
+        self.core.work.notify_one();
+    }
+
+    /// Waits until everything pushed before is finished.
+    pub(crate) fn drain(&self) {
+        let mut jobs = self.core.jobs.lock();
+        while !jobs.waiting.is_empty() || jobs.busy > 0 {
+            self.core.idle.wait(&mut jobs);
+        }
+    }
+}
+
+impl<V: Volume> Drop for Writer<V> {
+    fn drop(&mut self) {
+        self.core.jobs.lock().closed = true;
+        self.core.work.notify_one();
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
+            // A panic of the thread was printed where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<V: Volume> Core<V> {
+    fn run(&self) {
+        while let Some(batch) = self.take() {
+            let taken = batch.len();
+            // The last job may hold the last handle of the filesystem.
+            write_batch(batch);
+            let mut jobs = self.jobs.lock();
+            jobs.busy -= taken;
+            if jobs.busy == 0 && jobs.waiting.is_empty() {
+                self.idle.notify_all();
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Vec<WriteJob<V>>> {
+        let mut jobs = self.jobs.lock();
+        while jobs.waiting.is_empty() {
+            if jobs.closed {
+                return None;
+            }
+            self.work.wait(&mut jobs);
+        }
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(job) = jobs.waiting.pop_front() {
+            bytes += job.ordered.disk_num_bytes() as usize;
+            batch.push(job);
+            if bytes >= GATHER {
+                break;
+            }
+        }
+        jobs.busy = batch.len();
+        Some(batch)
+    }
+}
+
+fn write_batch<V: Volume>(batch: Vec<WriteJob<V>>) {
+    let Some(volume) = batch.first().map(|job| Arc::clone(&job.shared)) else {
+        return;
+    };
+    let list: Vec<_> = batch.iter().flat_map(|job| job.io()).collect();
+    if list.is_empty() || volume.volume.write(&list).is_ok() {
+        drop(list);
+        batch.into_iter().for_each(|job| job.finish(Ok(())));
+        return;
+    }
+    // Which of them failed? Each is tried alone, so that one bad place spoils one extent.
+    drop(list);
+    for job in batch {
+        let io: Vec<_> = job.io().collect();
+        let result = if io.is_empty() {
+            Ok(())
+        } else {
+            volume.volume.write(&io)
+        };
+        drop(io);
+        job.finish(result);
+    }
+}
+
+impl<V: Volume> WriteJob<V> {
+    fn io(&self) -> impl Iterator<Item = (V::Locator, Bytes)> {
+        use crate::volume::Locator;
+        let (at, buffers) = match &self.what {
+            Submitted::Extent { extent, buffers } => (Some(extent.stored.at), buffers.as_slice()),
+            Submitted::Inline { .. } => (None, [].as_slice()),
+        };
+        let mut offset = 0;
+        buffers.iter().filter_map(move |bytes| {
+            let place = at?.plus(offset);
+            offset += bytes.len() as u64;
+            Some((place, bytes.clone()))
+        })
+    }
+
+    fn finish(self, written: Result<(), VolumeError>) {
+        let Self {
+            shared,
+            inode,
+            ordered,
+            handle,
+            what,
+            permits,
+        } = self;
+        let range = ordered.range();
+        let stored = match &what {
+            Submitted::Extent { extent, .. } => extent.stored.disk_num_bytes,
+            Submitted::Inline { data, .. } => data.len() as u64,
+        };
+        if written.is_ok() {
+            shared.observe(inode.id, &range, PipelineStep::Written);
+        }
+        let place = match &what {
+            Submitted::Extent { extent, .. } => Some(extent.stored),
+            Submitted::Inline { .. } => None,
+        };
+        let covered = match &what {
+            Submitted::Extent { extent, .. } => extent.num_bytes,
+            Submitted::Inline { ram_bytes, .. } => *ram_bytes,
+        };
+        let result = written.and_then(|()| match what {
+            Submitted::Extent { extent, .. } => shared.volume.insert_extent(inode.id, extent),
+            Submitted::Inline {
+                data,
+                codec,
+                ram_bytes,
+            } => shared
+                .volume
+                .insert_inline(inode.id, data, codec, ram_bytes),
+        });
+        inode.touch();
+        // The volume knows the extent before its pages may be evicted.
+        inode
+            .mapping
+            .end_writeback(range.clone(), WritebackEnd::Done);
+        match result {
+            Ok(()) => {
+                ordered.complete();
+                add(&shared.counters.extents_finished, 1);
+                add(&shared.counters.bytes_finished, covered);
+                add(&shared.counters.bytes_stored, stored);
+                shared.observe(inode.id, &range, PipelineStep::Finished);
+                handle.finish(Ok(()));
+            }
+            Err(error) => {
+                if let Some(place) = place {
+                    shared.volume.release(place.at, place.disk_num_bytes);
+                }
+                drop(ordered);
+                let failure = shared.failed(&inode, range, &error.to_string(), error.kind().into());
+                handle.finish(Err(failure));
+            }
+        }
+        drop(permits);
+    }
+}
