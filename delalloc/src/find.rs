@@ -163,16 +163,17 @@ mod tests {
 
     #[test]
     fn the_cap_cuts_at_a_window_if_it_can() {
-        let tree = delalloc(P..10 * WINDOW);
+        let tree = delalloc(P..10 * WINDOW + P);
         let range = |from, cap| {
             let within = from..u64::MAX;
             find_lock_delalloc(&tree, &NoPageLocks, within, cap).map(|found| found.range())
         };
         assert_eq!(range(0, 2 * WINDOW), Some(P..2 * WINDOW));
         assert_eq!(range(0, 2 * P), Some(P..3 * P));
-        assert_eq!(range(9 * WINDOW, 2 * WINDOW), Some(9 * WINDOW..10 * WINDOW));
+        let end = 10 * WINDOW + P;
+        assert_eq!(range(9 * WINDOW, 2 * WINDOW), Some(9 * WINDOW..end));
         assert_eq!(range(0, P - 1), None);
-        assert_eq!(range(10 * WINDOW, MAX_CLAIM), None);
+        assert_eq!(range(end, MAX_CLAIM), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::claim::Claim;
 use crate::find::{CLAIMABLE, LockedDelalloc, find_lock_delalloc};
 use crate::reservation::Reservation;
 use crate::sync::{Arc, Mutex};
-use crate::units::{PAGE_SIZE, is_page_aligned, window_end, window_hull, windows};
+use crate::units::{PAGE_SIZE, WINDOW, is_page_aligned, window_end, window_hull, windows};
 use crate::{Error, PageLocks, SpaceLedger, SyncMode, WritebackControl};
 
 /// The dirty ranges of one file and the space promised to them.
@@ -114,14 +114,19 @@ impl Delalloc {
         }
         let range = wbc.range();
         let within = range.start.max(from)..range.end;
+        let mut cap = max_bytes;
         if wbc.sync_mode() == SyncMode::None {
             let run = self
                 .tree
                 .find_contiguous_where(within.clone(), CLAIMABLE, max_bytes)?;
             wbc.raise((run.end - run.start) / PAGE_SIZE);
+            // To the end of the window, even if that is more than was asked
+            // for: less would leave a rest, for which the next call raises anew.
+            let asked = run.start.saturating_add(wbc.cap(max_bytes));
+            let asked = asked.checked_next_multiple_of(WINDOW).unwrap_or(u64::MAX);
+            cap = cap.min(asked - run.start);
         }
         loop {
-            let cap = wbc.cap(max_bytes);
             let locked = find_lock_delalloc(&self.tree, pages, within.clone(), cap)?;
             if let Some(claim) = self.claim(&locked) {
                 wbc.took((claim.range().end - claim.range().start) / PAGE_SIZE);

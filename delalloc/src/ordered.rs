@@ -328,6 +328,7 @@ mod tests {
         assert!(!handle.end_io(0, Ok(())));
         assert!(!handle.end_io(60, Err(Failure::Io(1))));
         assert!(handle.end_io(40, Err(Failure::Io(2))));
+        assert!(!handle.end_io(0, Ok(())), "told once");
         assert_eq!(handle.error(), Some(Failure::Io(1)));
         handle.finish(Err(Failure::Io(3)));
         assert!(extents.is_empty());

@@ -295,6 +295,60 @@ fn no_space_is_told_at_the_reservation_and_holds_nothing() {
 }
 
 #[test]
+fn the_ledger_of_nr_written_is_exact() {
+    // A limited walk is raised to what lies contiguous, up to the cap on that,
+    // and stops with the range that fulfils it; one for integrity takes all.
+    let runs = [0..3_u64, 10..60, 100..20_000, 30_000..30_001];
+    let total: u64 = runs.iter().map(|run| run.end - run.start).sum();
+    for (mode, limit, claims) in [
+        (SyncMode::None, 1, &[3][..]),
+        (SyncMode::None, 3, &[3]),
+        (SyncMode::None, 4, &[3, 50]),
+        (SyncMode::None, 54, &[3, 50, 8220]),
+        (SyncMode::None, u64::MAX, &[3, 50, 19_900, 1]),
+        (SyncMode::All, 1, &[3, 50, 19_900, 1]),
+    ] {
+        let ledger = SpaceLedger::new(Limits::UNLIMITED);
+        let file = Delalloc::new(&ledger);
+        for run in &runs {
+            let range = run.start * PAGE_SIZE..run.end * PAGE_SIZE;
+            file.dirty(range.clone(), file.reserve(range).unwrap())
+                .ignore();
+        }
+        let mut wbc = WritebackControl::whole(mode).limited_to(limit);
+        let mut taken = Vec::new();
+        while let Some((claim, ())) = file.claim_next(&NoPageLocks, 0, &mut wbc, 128 << 20) {
+            taken.push((claim.range().end - claim.range().start) / PAGE_SIZE);
+            assert_eq!(wbc.nr_written(), taken.iter().sum::<u64>());
+            claim.order(0).complete();
+        }
+        assert_eq!(taken, claims, "{mode:?} {limit}");
+        let left = (total - wbc.nr_written()) * PAGE_SIZE;
+        assert_eq!(file.bytes(), left);
+        assert_eq!(ledger.counters(Space::Data).bytes_may_use, left);
+    }
+}
+
+#[test]
+fn a_claim_reaches_to_the_end_of_the_address_space() {
+    let ledger = SpaceLedger::new(Limits::UNLIMITED);
+    let file = Delalloc::new(&ledger);
+    let last = u64::MAX - u64::MAX % PAGE_SIZE - PAGE_SIZE;
+    for mode in [SyncMode::None, SyncMode::All] {
+        let range = last..last + PAGE_SIZE;
+        file.dirty(range.clone(), file.reserve(range.clone()).unwrap())
+            .ignore();
+        let mut wbc = WritebackControl::whole(mode);
+        let (claim, ()) = file
+            .claim_next(&NoPageLocks, 0, &mut wbc, u64::MAX)
+            .unwrap();
+        assert_eq!(claim.range(), range);
+    }
+    file.audit();
+    assert!(file.is_settled() && ledger.is_settled());
+}
+
+#[test]
 fn a_volume_grows_and_shrinks() {
     let ledger = SpaceLedger::new(Limits {
         data: 100,

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use delalloc::{
     Claim, Delalloc, Limits, NoPageLocks, Ordered, OrderedCompletion, OrderedExtents,
     OrderedHandle, PAGE_SIZE, RangeWriteback, Space, SpaceLedger, SyncMode, Ticket, Unfinished,
-    Until, WINDOW, WritebackControl, plan_pieces, wait_for_range,
+    Until, WINDOW, WritebackControl, plan_pieces, wait_for_range, wait_in_flight,
 };
 use extent_tree::{ExtentIoTree, StateBits};
 
@@ -148,7 +148,6 @@ impl RangeWriteback for Pipeline {
     }
 
     fn start(&self, range: Range<u64>, mode: SyncMode) -> Result<(), Failure> {
-        self.starts.fetch_add(1, Ordering::SeqCst);
         let mut wbc = WritebackControl::new(range, mode);
         let mut from = 0;
         let mut pages = 0;
@@ -163,6 +162,7 @@ impl RangeWriteback for Pipeline {
             }
         }
         assert_eq!(wbc.nr_written(), pages);
+        self.starts.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 
@@ -235,7 +235,11 @@ fn what_was_redirtied_in_flight_is_written_too() {
     pipeline.write(WINDOW..WINDOW + PAGE_SIZE);
     let done = pipeline.wait_in_background(0..FILE, Until::Written);
     assert!(waits(&done));
+    pipeline.writing.close();
     pipeline.compressing.open();
+    // Both starts of the first round, and one before it, found it on its way.
+    eventually(|| pipeline.starts.load(Ordering::SeqCst) == 3);
+    pipeline.writing.open();
     assert_eq!(comes(&done), Ok(()));
     assert!(pipeline.file.is_settled() && ledger.is_settled());
     assert_eq!(ledger.counters(Space::Data).bytes_used, 7 * PAGE_SIZE);
@@ -314,4 +318,103 @@ fn one_failed_piece_leaves_the_others_whole() {
         assert!(pipeline.file.is_settled() && ledger.is_settled());
         assert_eq!(ledger.counters(Space::Data).bytes_used, 5 * PAGE_SIZE);
     }
+}
+
+/// Somebody dirties the file again at the end of each of so many rounds.
+struct Redirtied {
+    tree: ExtentIoTree,
+    rounds_left: AtomicU32,
+    starts: Mutex<Vec<SyncMode>>,
+}
+
+impl RangeWriteback for Redirtied {
+    type Error = Failure;
+
+    fn tree(&self) -> &ExtentIoTree {
+        &self.tree
+    }
+
+    fn start(&self, range: Range<u64>, mode: SyncMode) -> Result<(), Failure> {
+        self.starts.lock().unwrap().push(mode);
+        self.tree.clear_bits(range, StateBits::DELALLOC).ignore();
+        Ok(())
+    }
+
+    fn wait_writeback(&self, _: Range<u64>) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    fn wait_ordered(&self, range: Range<u64>) -> Result<(), Failure> {
+        let left = self.rounds_left.load(Ordering::SeqCst);
+        if left > 0 {
+            self.rounds_left.store(left - 1, Ordering::SeqCst);
+            self.tree.set_bits(range, StateBits::DELALLOC).ignore();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn it_looks_again_until_nothing_is_left() {
+    for (until, redirtied, rounds) in [
+        (Until::Clean, 0, 1),
+        (Until::Clean, 1, 2),
+        (Until::Clean, 5, 6),
+        (Until::Written, 0, 1),
+        (Until::Written, 1, 2),
+        (Until::Written, 5, 2),
+    ] {
+        let file = Redirtied {
+            tree: ExtentIoTree::new(),
+            rounds_left: AtomicU32::new(redirtied),
+            starts: Mutex::default(),
+        };
+        wait_for_range(&file, 0..PAGE_SIZE, until).unwrap();
+        let starts = file.starts.into_inner().unwrap();
+        assert_eq!(starts.len(), 2 * rounds, "{until:?} {redirtied}");
+        let each = [SyncMode::None, SyncMode::All];
+        assert!(starts.chunks(2).all(|round| round == each));
+    }
+}
+
+#[test]
+fn the_wait_for_what_is_in_flight_passes_every_window() {
+    let tree = ExtentIoTree::new();
+    let flights = [0..PAGE_SIZE, WINDOW..3 * WINDOW, 5 * WINDOW..5 * WINDOW + 1];
+    for flight in &flights {
+        tree.set_bits(flight.clone(), StateBits::IN_FLIGHT).ignore();
+    }
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| wait_in_flight(&tree, 0..5 * WINDOW));
+        // What it waits for ends from the front: it must not leave before the
+        // last of its range, nor stay for what lies behind.
+        for window in 0..3 {
+            eventually(|| tree.sleepers() == 1);
+            thread::sleep(Duration::from_millis(5));
+            assert!(!waiter.is_finished());
+            let ended = window * WINDOW..(window + 1) * WINDOW;
+            tree.clear_bits(ended, StateBits::IN_FLIGHT).ignore();
+        }
+        waiter.join().unwrap();
+    });
+    assert!(tree.test_any(5 * WINDOW..6 * WINDOW, StateBits::IN_FLIGHT));
+}
+
+#[test]
+fn a_waiter_sees_a_claim_at_every_moment() {
+    let ledger = ledger();
+    let file = Delalloc::new(&ledger);
+    let range = 0..4 * PAGE_SIZE;
+    file.dirty(range.clone(), file.reserve(range.clone()).unwrap())
+        .ignore();
+    let claim = file.claim_range(range.clone()).unwrap();
+    let on_its_way = StateBits::IN_FLIGHT | StateBits::ORDERED;
+    thread::scope(|scope| {
+        scope.spawn(|| file.tree().wait_clear(0..u64::MAX, on_its_way));
+        eventually(|| file.tree().sleepers() == 1);
+        let ordered = claim.order(PAGE_SIZE);
+        assert_eq!(file.tree().sleepers(), 1, "no gap between the two");
+        ordered.complete();
+        assert_eq!(file.tree().sleepers(), 0);
+    });
 }

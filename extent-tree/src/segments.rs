@@ -188,7 +188,7 @@ mod tests {
     fn segment(start: u64) -> Segment {
         Segment {
             start,
-            end: start + if start % 3 == 0 { 5 } else { 10 },
+            end: start + if start.is_multiple_of(3) { 5 } else { 10 },
             bits: StateBits::USER0,
         }
     }

@@ -63,3 +63,30 @@ impl Select {
         bits.contains(self.all) && bits.intersects(self.any) && !bits.intersects(self.none)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_must_be_there_and_what_is_excluded_must_not() {
+        let [a, b, c] = [StateBits::USER0, StateBits::USER1, StateBits::USER2];
+        let none = StateBits::empty();
+        let matching = |select: Select| {
+            let states = [none, a, b, a | b, a | c, a | b | c];
+            states.map(|bits| select.matches(bits))
+        };
+        assert_eq!(
+            matching(Select::all(a | b)),
+            [false, false, false, true, false, true]
+        );
+        assert_eq!(
+            matching(Select::any(a | b)),
+            [false, true, true, true, true, true]
+        );
+        assert_eq!(
+            matching(Select::any(a | b).without(c).without(b)),
+            [false, true, false, false, false, false]
+        );
+    }
+}
