@@ -5,12 +5,15 @@
 mod address;
 mod chunk_map;
 mod error;
+#[cfg(feature = "fs-core")]
+mod fs_core;
 mod items;
 mod node_cache;
 mod storage;
 mod superblock;
 mod sync;
 mod volume;
+mod write;
 
 pub mod device;
 pub mod features;
@@ -28,3 +31,4 @@ pub use reader::{InodeId, Reader};
 pub use storage::{Geometry, Storage};
 pub use tree::{Nodes, Root, Walk};
 pub use volume::{Committed, Info, OpenOptions, Volume};
+pub use write::{MetadataProfile, MkfsOptions, NewExtent};

@@ -1,4 +1,4 @@
 //! Every lock and atomic of this crate, so that a model checker can stand in.
 
-pub(crate) use parking_lot::{Mutex, RwLock};
+pub(crate) use parking_lot::{Mutex, MutexGuard, RwLock};
 pub(crate) use std::sync::Arc;

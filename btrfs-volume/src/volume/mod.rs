@@ -21,6 +21,7 @@ use crate::storage::{Geometry, Storage};
 use crate::superblock;
 use crate::sync::{Arc, RwLock};
 use crate::tree::{Root, Walk};
+use crate::write::Writer;
 
 /// How to open a volume.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ impl Default for OpenOptions {
 pub struct Volume {
     storage: Arc<Storage>,
     committed: RwLock<Arc<Committed>>,
+    /// Of a volume that may be changed.
+    writer: Option<Writer>,
 }
 
 impl Volume {
@@ -80,7 +83,27 @@ impl Volume {
         Ok(Self {
             storage,
             committed: RwLock::new(Arc::new(committed)),
+            writer: None,
         })
+    }
+
+    /// A volume that may be changed, at its last commit.
+    pub(crate) fn with_writer(committed: Arc<Committed>, writer: Writer) -> Self {
+        Self {
+            storage: Arc::clone(committed.storage()),
+            committed: RwLock::new(committed),
+            writer: Some(writer),
+        }
+    }
+
+    /// The write side; `None` if the volume may only be read.
+    pub(crate) fn writer(&self) -> Option<&Writer> {
+        self.writer.as_ref()
+    }
+
+    /// Goes on to the next commit.
+    pub(crate) fn set_committed(&self, committed: Arc<Committed>) {
+        *self.committed.write() = committed;
     }
 
     /// Device, chunk map and node cache.
@@ -139,7 +162,10 @@ impl Items for Volume {
     }
 
     fn get(&self, tree: u64, key: &Key) -> Result<Option<Bytes>> {
-        self.committed().get(tree, key)
+        match &self.writer {
+            Some(writer) => writer.get(tree, key),
+            None => self.committed().get(tree, key),
+        }
     }
 
     fn scan(
@@ -148,10 +174,16 @@ impl Items for Volume {
         range: RangeInclusive<Key>,
         visit: &mut dyn FnMut(Key, &Bytes) -> ControlFlow<()>,
     ) -> Result<()> {
-        self.committed().scan(tree, range, visit)
+        match &self.writer {
+            Some(writer) => writer.scan(tree, range, visit),
+            None => self.committed().scan(tree, range, visit),
+        }
     }
 
     fn last(&self, tree: u64, range: RangeInclusive<Key>) -> Result<Option<(Key, Bytes)>> {
-        self.committed().last(tree, range)
+        match &self.writer {
+            Some(writer) => writer.last(tree, range),
+            None => self.committed().last(tree, range),
+        }
     }
 }

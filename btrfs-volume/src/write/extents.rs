@@ -1,0 +1,232 @@
+//! Extents of files.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::csums;
+use super::refs::DataRef;
+use super::space::Kind;
+use super::state::State;
+use crate::address::Bytenr;
+use crate::error::{Error, Result};
+use crate::ondisk::objectid::CSUM_TREE;
+use crate::ondisk::{ExtentKind, FileExtentItem, Key, compression, incompat, item_type};
+
+/// An extent of a file whose bytes are on the device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewExtent {
+    /// Where in the file, in bytes; sector-aligned.
+    pub file_offset: u64,
+    /// How much of the file it covers, in bytes; sector-aligned.
+    pub num_bytes: u64,
+    /// What [`Volume::allocate`](crate::Volume::allocate) gave.
+    pub bytenr: Bytenr,
+    /// Bytes on the device; sector-aligned.
+    pub disk_num_bytes: u64,
+    /// See [`compression`].
+    pub compression: u8,
+    /// One checksum for each sector on the device, packed.
+    pub checksums: Bytes,
+}
+
+impl State {
+    /// Takes contiguous space for data, but leaves enough for the metadata.
+    pub(crate) fn allocate_data(&mut self, len: u64) -> Result<Bytenr> {
+        self.check_writable()?;
+        let sector = u64::from(self.engine.storage.geometry().sectorsize);
+        if len == 0 || len % sector != 0 {
+            return Err(Error::Invalid {
+                what: "length of an extent",
+                problem: format!("{len} is no multiple of {sector}"),
+            });
+        }
+        let wanted = self.metadata_wanted();
+        self.engine.space.keep_for_metadata(wanted);
+        self.engine.space.allocate(Kind::Data, len)
+    }
+
+    /// Bytes of data that may still be promised.
+    pub(crate) fn data_available(&self) -> u64 {
+        self.engine
+            .space
+            .data_available(self.metadata_wanted())
+    }
+
+    /// Records an extent in place of what it covers.
+    pub(crate) fn insert_extent(&mut self, tree: u64, ino: u64, new: NewExtent) -> Result<()> {
+        self.check_writable()?;
+        let range = new.file_offset..new.file_offset + new.num_bytes;
+        self.drop_extents(tree, ino, range.clone())?;
+        match new.compression {
+            compression::LZO => self.superblock.incompat_flags |= incompat::COMPRESS_LZO,
+            compression::ZSTD => self.superblock.incompat_flags |= incompat::COMPRESS_ZSTD,
+            _ => {}
+        }
+        let item = FileExtentItem {
+            generation: self.engine.transid,
+            ram_bytes: new.num_bytes,
+            compression: new.compression,
+            encryption: 0,
+            other_encoding: 0,
+            kind: ExtentKind::Regular {
+                disk_bytenr: new.bytenr.0,
+                disk_num_bytes: new.disk_num_bytes,
+                offset: 0,
+                num_bytes: new.num_bytes,
+            },
+        };
+        let key = Key::new(ino, item_type::EXTENT_DATA, new.file_offset);
+        self.put(tree, key, item.encode());
+        let data_ref = DataRef {
+            root: tree,
+            objectid: ino,
+            offset: new.file_offset,
+        };
+        self.engine
+            .refs
+            .change_data(new.bytenr.0, new.disk_num_bytes, data_ref, 1, true);
+        if !new.checksums.is_empty() {
+            self.put(CSUM_TREE, csums::key(new.bytenr.0), new.checksums);
+        }
+        let hot = self.inode_mut(tree, ino)?;
+        hot.item.nbytes += new.num_bytes;
+        hot.extents_end = hot.extents_end.map(|end| end.max(range.end));
+        Ok(())
+    }
+
+    /// Makes `data` the whole content of a file.
+    pub(crate) fn insert_inline(
+        &mut self,
+        tree: u64,
+        ino: u64,
+        data: Bytes,
+        compression: u8,
+        ram_bytes: u64,
+    ) -> Result<()> {
+        self.check_room()?;
+        let sector = u64::from(self.engine.storage.geometry().sectorsize);
+        if data.is_empty() || data.len() as u64 >= sector || ram_bytes > sector {
+            return Err(Error::TooLarge {
+                what: "an inline extent",
+                len: ram_bytes,
+                max: sector,
+            });
+        }
+        self.drop_extents(tree, ino, 0..u64::MAX)?;
+        match compression {
+            compression::LZO => self.superblock.incompat_flags |= incompat::COMPRESS_LZO,
+            compression::ZSTD => self.superblock.incompat_flags |= incompat::COMPRESS_ZSTD,
+            _ => {}
+        }
+        let item = FileExtentItem {
+            generation: self.engine.transid,
+            ram_bytes,
+            compression,
+            encryption: 0,
+            other_encoding: 0,
+            kind: ExtentKind::Inline { data },
+        };
+        let key = Key::new(ino, item_type::EXTENT_DATA, 0);
+        self.put(tree, key, item.encode());
+        let hot = self.inode_mut(tree, ino)?;
+        hot.item.nbytes += ram_bytes;
+        hot.extents_end = hot.extents_end.map(|end| end.max(sector));
+        Ok(())
+    }
+
+    /// Makes `range` a hole.
+    pub(crate) fn drop_extents(&mut self, tree: u64, ino: u64, range: Range<u64>) -> Result<()> {
+        self.check_writable()?;
+        let hot = self.inode_mut(tree, ino)?;
+        if range.is_empty() || hot.extents_end.is_some_and(|end| end <= range.start) {
+            return Ok(());
+        }
+        let key = |offset| Key::new(ino, item_type::EXTENT_DATA, offset);
+        let before = self.last(tree, key(0)..=key(range.start))?;
+        let from = before.map_or(range.start, |(key, _)| key.offset);
+        let items = self.collect(tree, key(from)..=key(range.end - 1), usize::MAX)?;
+        let mut dropped = 0;
+        for (key, data) in items {
+            dropped += self.drop_part(tree, key, &data, &range)?;
+        }
+        let nbytes = &mut self.inode_mut(tree, ino)?.item.nbytes;
+        *nbytes = nbytes.saturating_sub(dropped);
+        Ok(())
+    }
+
+    /// Takes `range` out of one extent of a file. Returns by how much `nbytes` shrinks.
+    fn drop_part(&mut self, tree: u64, key: Key, data: &Bytes, range: &Range<u64>) -> Result<u64> {
+        let bad = |problem: &dyn std::fmt::Display| Error::bad_item(tree, key, problem);
+        let item = FileExtentItem::decode(data).map_err(|problem| bad(&problem))?;
+        let (disk_bytenr, disk_num_bytes, offset, num_bytes) = match item.kind {
+            ExtentKind::Inline { .. } => {
+                if key.offset >= range.end || key.offset + item.ram_bytes <= range.start {
+                    return Ok(0);
+                }
+                self.delete(tree, key);
+                return Ok(item.ram_bytes);
+            }
+            ExtentKind::Regular {
+                disk_bytenr,
+                disk_num_bytes,
+                offset,
+                num_bytes,
+            }
+            | ExtentKind::Prealloc {
+                disk_bytenr,
+                disk_num_bytes,
+                offset,
+                num_bytes,
+            } => (disk_bytenr, disk_num_bytes, offset, num_bytes),
+        };
+        let start = key.offset;
+        let end = start
+            .checked_add(num_bytes)
+            .ok_or_else(|| bad(&"reaches beyond the largest offset"))?;
+        let lost = range.start.max(start)..range.end.min(end);
+        if lost.is_empty() {
+            return Ok(0);
+        }
+        self.delete(tree, key);
+        let mut pieces = 0;
+        for piece in [start..lost.start, lost.end..end] {
+            if piece.is_empty() {
+                continue;
+            }
+            pieces += 1;
+            let mut part = item.clone();
+            let (ExtentKind::Regular {
+                offset: part_offset,
+                num_bytes: part_bytes,
+                ..
+            }
+            | ExtentKind::Prealloc {
+                offset: part_offset,
+                num_bytes: part_bytes,
+                ..
+            }) = &mut part.kind
+            else {
+                continue;
+            };
+            if disk_bytenr != 0 {
+                *part_offset = offset + (piece.start - start);
+            }
+            *part_bytes = piece.end - piece.start;
+            let key = Key::new(key.objectid, key.item_type, piece.start);
+            self.put(tree, key, part.encode());
+        }
+        if disk_bytenr == 0 {
+            return Ok(0);
+        }
+        let data_ref = DataRef {
+            root: tree,
+            objectid: key.objectid,
+            offset: start.wrapping_sub(offset),
+        };
+        self.engine
+            .refs
+            .change_data(disk_bytenr, disk_num_bytes, data_ref, pieces - 1, false);
+        Ok(lost.end - lost.start)
+    }
+}

@@ -1,0 +1,346 @@
+//! Inodes and their names.
+
+use bytes::Bytes;
+
+use super::state::{Hot, State};
+use crate::error::{Error, Result};
+use crate::node::{ITEM_SIZE, leaf_capacity};
+use crate::ondisk::hash::{extref_hash, name_hash};
+use crate::ondisk::objectid::{FIRST_FREE, LAST_FREE};
+use crate::ondisk::{
+    DirItem, ExtentKind, FileExtentItem, InodeExtref, InodeItem, InodeRef, Key, dir_type,
+    item_type,
+};
+
+/// Longest name.
+const NAME_MAX: usize = 255;
+/// Most names of an inode.
+const LINK_MAX: u32 = 65535;
+/// Bytes of a directory item before the name.
+const DIR_ITEM_HEADER: usize = 30;
+
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFLNK: u32 = 0o120_000;
+
+impl State {
+    /// Makes an inode of the type and with the attributes in `new` (size, nbytes, nlink,
+    /// generation and flags aside) and gives it a name.
+    pub(crate) fn create(
+        &mut self,
+        tree: u64,
+        dir: u64,
+        name: &[u8],
+        new: &InodeItem,
+        target: &[u8],
+    ) -> Result<u64> {
+        self.check_room()?;
+        self.check_new_name(tree, dir, name)?;
+        if target.len() >= self.engine.storage.geometry().sectorsize as usize {
+            return Err(Error::TooLarge {
+                what: "the target of a symbolic link",
+                len: target.len() as u64,
+                max: u64::from(self.engine.storage.geometry().sectorsize) - 1,
+            });
+        }
+        let entry = self.entry(tree, dir, name, 0, dir_type_of(new.mode))?;
+        let ino = self.next_ino(tree)?;
+        let transid = self.engine.transid;
+        let item = InodeItem {
+            generation: transid,
+            transid,
+            size: target.len() as u64,
+            nbytes: target.len() as u64,
+            nlink: 1,
+            flags: 0,
+            ..*new
+        };
+        let hot = Hot {
+            item,
+            dirty: true,
+            next_index: Some(2),
+            extents_end: Some(0),
+            fresh: true,
+        };
+        self.inodes.insert((tree, ino), hot);
+        self.dirty_inodes.push((tree, ino));
+        if new.mode & S_IFMT == S_IFLNK {
+            let item = FileExtentItem {
+                generation: transid,
+                ram_bytes: target.len() as u64,
+                compression: 0,
+                encryption: 0,
+                other_encoding: 0,
+                kind: ExtentKind::Inline {
+                    data: Bytes::copy_from_slice(target),
+                },
+            };
+            let key = Key::new(ino, item_type::EXTENT_DATA, 0);
+            self.put(tree, key, item.encode());
+        }
+        self.add_name(tree, dir, name, ino, entry, new.ctime)?;
+        Ok(ino)
+    }
+
+    /// Gives the inode `ino` another name.
+    pub(crate) fn link(
+        &mut self,
+        tree: u64,
+        ino: u64,
+        dir: u64,
+        name: &[u8],
+        now: crate::ondisk::Timespec,
+    ) -> Result<()> {
+        self.check_room()?;
+        self.check_new_name(tree, dir, name)?;
+        let item = self.inode(tree, ino)?.item;
+        if item.mode & S_IFMT == S_IFDIR {
+            return Err(Error::WrongType {
+                tree,
+                ino,
+                what: "linkable",
+            });
+        }
+        if item.nlink >= LINK_MAX {
+            return Err(Error::TooManyLinks { tree, ino });
+        }
+        let entry = self.entry(tree, dir, name, ino, dir_type_of(item.mode))?;
+        self.add_name(tree, dir, name, ino, entry, now)?;
+        let hot = self.inode_mut(tree, ino)?;
+        hot.item.nlink += 1;
+        hot.item.ctime = now;
+        Ok(())
+    }
+
+    /// Sets an extended attribute.
+    pub(crate) fn set_xattr(&mut self, tree: u64, ino: u64, name: &[u8], value: &[u8]) -> Result<()> {
+        self.check_room()?;
+        if name.is_empty() || name.len() > NAME_MAX {
+            return Err(Error::TooLarge {
+                what: "the name of an attribute",
+                len: name.len() as u64,
+                max: NAME_MAX as u64,
+            });
+        }
+        let max = self.max_item();
+        let too_large = |len: usize| Error::TooLarge {
+            what: "an attribute",
+            len: len as u64,
+            max: max as u64,
+        };
+        let size = DIR_ITEM_HEADER + name.len() + value.len();
+        if size > max {
+            return Err(too_large(size));
+        }
+        let fresh = self.inode_mut(tree, ino)?.fresh;
+        let key = Key::new(ino, item_type::XATTR_ITEM, name_hash(name));
+        let mut out = Vec::with_capacity(size);
+        if let Some(old) = self.get_own(tree, &key, fresh)? {
+            for entry in DirItem::iter(&old) {
+                let entry = entry.map_err(|bad| Error::bad_item(tree, key, bad))?;
+                if entry.name != name {
+                    entry.encode_into(&mut out);
+                }
+            }
+        }
+        let entry = DirItem {
+            location: Key::MIN,
+            transid: self.engine.transid,
+            dir_type: dir_type::XATTR,
+            name: Bytes::copy_from_slice(name),
+            data: Bytes::copy_from_slice(value),
+        };
+        entry.encode_into(&mut out);
+        if out.len() > max {
+            return Err(too_large(out.len()));
+        }
+        self.put(tree, key, out);
+        Ok(())
+    }
+
+    /// Bytes that the data of an item may have.
+    fn max_item(&self) -> usize {
+        leaf_capacity(self.engine.storage.geometry().nodesize as usize) - ITEM_SIZE
+    }
+
+    /// An item of an inode; a fresh one has nothing in the last commit.
+    pub(crate) fn get_own(&self, tree: u64, key: &Key, fresh: bool) -> Result<Option<Bytes>> {
+        if fresh {
+            return Ok(self
+                .overlays
+                .get(&tree)
+                .and_then(|overlay| overlay.get(key))
+                .cloned()
+                .flatten());
+        }
+        self.get(tree, key)
+    }
+
+    fn check_new_name(&mut self, tree: u64, dir: u64, name: &[u8]) -> Result<()> {
+        if name.is_empty() || name == b"." || name == b".." || name.iter().any(|b| b"/\0".contains(b))
+        {
+            return Err(Error::Invalid {
+                what: "name",
+                problem: format!("\"{}\"", name.escape_ascii()),
+            });
+        }
+        if name.len() > NAME_MAX {
+            return Err(Error::TooLarge {
+                what: "a name",
+                len: name.len() as u64,
+                max: NAME_MAX as u64,
+            });
+        }
+        if self.inode(tree, dir)?.item.mode & S_IFMT != S_IFDIR {
+            return Err(Error::WrongType {
+                tree,
+                ino: dir,
+                what: "a directory",
+            });
+        }
+        Ok(())
+    }
+
+    /// The `DIR_ITEM` with the new name as its last entry. Fails where the name is taken.
+    fn entry(&mut self, tree: u64, dir: u64, name: &[u8], ino: u64, dir_type: u8) -> Result<Vec<u8>> {
+        let fresh = self.inode(tree, dir)?.fresh;
+        let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
+        let mut out = Vec::with_capacity(DIR_ITEM_HEADER + name.len());
+        if let Some(old) = self.get_own(tree, &key, fresh)? {
+            for entry in DirItem::iter(&old) {
+                let entry = entry.map_err(|bad| Error::bad_item(tree, key, bad))?;
+                if entry.name == name {
+                    return Err(Error::Exists {
+                        tree,
+                        dir,
+                        name: name.to_vec(),
+                    });
+                }
+            }
+            out.extend_from_slice(&old);
+        }
+        let max = self.max_item();
+        if out.len() + DIR_ITEM_HEADER + name.len() > max {
+            return Err(Error::TooLarge {
+                what: "directory entries whose names hash alike",
+                len: (out.len() + DIR_ITEM_HEADER + name.len()) as u64,
+                max: max as u64,
+            });
+        }
+        let entry = DirItem {
+            location: Key::new(ino, item_type::INODE_ITEM, 0),
+            transid: self.engine.transid,
+            dir_type,
+            name: Bytes::copy_from_slice(name),
+            data: Bytes::new(),
+        };
+        entry.encode_into(&mut out);
+        Ok(out)
+    }
+
+    /// Enters a name that `entry` allowed.
+    fn add_name(
+        &mut self,
+        tree: u64,
+        dir: u64,
+        name: &[u8],
+        ino: u64,
+        mut entry: Vec<u8>,
+        now: crate::ondisk::Timespec,
+    ) -> Result<()> {
+        let index = self.next_index(tree, dir)?;
+        self.add_backref(tree, dir, name, ino, index)?;
+        let at = entry.len() - DIR_ITEM_HEADER - name.len();
+        // The inode number was not known yet when the entry was made.
+        entry[at..at + 8].copy_from_slice(&ino.to_le_bytes());
+        let alone = Bytes::copy_from_slice(&entry[at..]);
+        self.put(tree, Key::new(dir, item_type::DIR_INDEX, index), alone);
+        let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
+        self.put(tree, key, entry);
+        let parent = self.inode_mut(tree, dir)?;
+        parent.next_index = Some(index + 1);
+        parent.item.size += 2 * name.len() as u64;
+        parent.item.mtime = now;
+        parent.item.ctime = now;
+        Ok(())
+    }
+
+    fn add_backref(&mut self, tree: u64, dir: u64, name: &[u8], ino: u64, index: u64) -> Result<()> {
+        let fresh = self.inode(tree, ino)?.fresh;
+        let max = self.max_item();
+        let key = Key::new(ino, item_type::INODE_REF, dir);
+        let old = self.get_own(tree, &key, fresh)?.unwrap_or_default();
+        let mut out = Vec::with_capacity(old.len() + 10 + name.len());
+        out.extend_from_slice(&old);
+        let name_bytes = Bytes::copy_from_slice(name);
+        InodeRef {
+            index,
+            name: name_bytes.clone(),
+        }
+        .encode_into(&mut out);
+        if out.len() <= max {
+            self.put(tree, key, out);
+            return Ok(());
+        }
+        let key = Key::new(ino, item_type::INODE_EXTREF, extref_hash(dir, name));
+        let old = self.get_own(tree, &key, fresh)?.unwrap_or_default();
+        let mut out = old.to_vec();
+        InodeExtref {
+            parent: dir,
+            index,
+            name: name_bytes,
+        }
+        .encode_into(&mut out);
+        if out.len() > max {
+            return Err(Error::TooManyLinks { tree, ino });
+        }
+        self.put(tree, key, out);
+        Ok(())
+    }
+
+    fn next_index(&mut self, tree: u64, dir: u64) -> Result<u64> {
+        if let Some(index) = self.inode(tree, dir)?.next_index {
+            return Ok(index);
+        }
+        let first = Key::new(dir, item_type::DIR_INDEX, 0);
+        let last = Key::new(dir, item_type::DIR_INDEX, u64::MAX);
+        let last = self.last(tree, first..=last)?;
+        Ok(last.map_or(2, |(key, _)| key.offset.saturating_add(1).max(2)))
+    }
+
+    fn next_ino(&mut self, tree: u64) -> Result<u64> {
+        let known = self.trees.get(&tree).ok_or(Error::NoTree { tree })?.next_ino;
+        let ino = match known {
+            Some(ino) => ino,
+            None => {
+                let last = Key::new(LAST_FREE, u8::MAX, u64::MAX);
+                let last = self.last(tree, Key::new(FIRST_FREE, 0, 0)..=last)?;
+                last.map_or(FIRST_FREE, |(key, _)| key.objectid) + 1
+            }
+        };
+        if ino > LAST_FREE {
+            return Err(Error::NoSpace {
+                what: "an inode number",
+                wanted: 1,
+                available: 0,
+            });
+        }
+        if let Some(state) = self.trees.get_mut(&tree) {
+            state.next_ino = Some(ino + 1);
+        }
+        Ok(ino)
+    }
+}
+
+fn dir_type_of(mode: u32) -> u8 {
+    match mode & S_IFMT {
+        0o100_000 => dir_type::REG_FILE,
+        S_IFDIR => dir_type::DIR,
+        0o020_000 => dir_type::CHRDEV,
+        0o060_000 => dir_type::BLKDEV,
+        0o010_000 => dir_type::FIFO,
+        0o140_000 => dir_type::SOCK,
+        S_IFLNK => dir_type::SYMLINK,
+        _ => dir_type::UNKNOWN,
+    }
+}

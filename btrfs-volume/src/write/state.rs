@@ -1,0 +1,283 @@
+//! The running transaction: changes over the trees of the last commit.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use super::btree::Change;
+use super::engine::Engine;
+use super::space::Kind;
+use crate::error::{Error, Result};
+use crate::items::Items;
+use crate::ondisk::{InodeItem, Key, RootItem, Superblock, item_type};
+use crate::sync::Arc;
+use crate::tree::Root;
+use crate::volume::Committed;
+
+/// Changes of one tree that its nodes don't have yet.
+pub(crate) type Overlay = BTreeMap<Key, Option<Bytes>>;
+
+/// What a pending change costs in memory besides its data.
+const CHANGE_BYTES: usize = 80;
+/// How much may be added before the room for metadata is looked at again.
+const ROOM_STEP: u64 = 64 << 10;
+/// Metadata that a commit rewrites whatever the changes are.
+const ROOM_BASE: u64 = 2 << 20;
+
+/// A tree with its root item.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    pub(crate) root: Root,
+    /// Unused for the root and the chunk tree, which the superblock leads to.
+    pub(crate) item: RootItem,
+    pub(crate) next_ino: Option<u64>,
+}
+
+/// An inode that is in use, so that it need not be decoded and encoded each time.
+#[derive(Debug)]
+pub(crate) struct Hot {
+    pub(crate) item: InodeItem,
+    /// Not in the overlay yet.
+    pub(crate) dirty: bool,
+    /// Index of the next entry of a directory.
+    pub(crate) next_index: Option<u64>,
+    /// No extent of the file reaches beyond; `None`: not known.
+    pub(crate) extents_end: Option<u64>,
+    /// No commit has any of its items.
+    pub(crate) fresh: bool,
+}
+
+/// The transaction that is open.
+#[derive(Debug)]
+pub(crate) struct State {
+    /// `None` until the first commit of a new volume.
+    pub(crate) committed: Option<Arc<Committed>>,
+    pub(crate) engine: Engine,
+    pub(crate) trees: BTreeMap<u64, Tree>,
+    pub(crate) overlays: BTreeMap<u64, Overlay>,
+    pub(crate) inodes: HashMap<(u64, u64), Hot>,
+    pub(crate) dirty_inodes: Vec<(u64, u64)>,
+    pub(crate) superblock: Superblock,
+    /// Why nothing can be written any more.
+    pub(crate) failed: Option<String>,
+    pub(crate) pending_bytes: u64,
+    pub(crate) room_checked_at: u64,
+}
+
+impl State {
+    /// # Errors
+    /// [`Error::ReadOnly`] once something failed for good.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        match &self.failed {
+            None => Ok(()),
+            Some(reason) => Err(Error::ReadOnly {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    /// # Errors
+    /// [`Error::ReadOnly`]; [`Error::NoSpace`] if the commit could run out of metadata space.
+    pub(crate) fn check_room(&mut self) -> Result<()> {
+        self.check_writable()?;
+        if self.pending_bytes < self.room_checked_at + ROOM_STEP {
+            return Ok(());
+        }
+        let wanted = self.metadata_wanted() + 2 * ROOM_STEP;
+        let space = &self.engine.space;
+        let available = space.free(Kind::Metadata) + space.unallocated() / 2;
+        if wanted > available {
+            return Err(Error::NoSpace {
+                what: "metadata",
+                wanted,
+                available,
+            });
+        }
+        self.room_checked_at = self.pending_bytes;
+        Ok(())
+    }
+
+    /// Most bytes of nodes that a commit of what is pending may take.
+    pub(crate) fn metadata_wanted(&self) -> u64 {
+        2 * self.pending_bytes + ROOM_BASE
+    }
+
+    /// Puts an item.
+    pub(crate) fn put(&mut self, tree: u64, key: Key, data: impl Into<Bytes>) {
+        let data = data.into();
+        self.pending_bytes += (CHANGE_BYTES + data.len()) as u64;
+        self.overlays.entry(tree).or_default().insert(key, Some(data));
+    }
+
+    /// Deletes an item.
+    pub(crate) fn delete(&mut self, tree: u64, key: Key) {
+        self.pending_bytes += CHANGE_BYTES as u64;
+        self.overlays.entry(tree).or_default().insert(key, None);
+    }
+
+    /// Takes all changes of `tree`.
+    pub(crate) fn take_changes(&mut self, tree: u64) -> Vec<Change> {
+        self.overlays
+            .remove(&tree)
+            .map(|overlay| overlay.into_iter().collect())
+            .unwrap_or_default()
+    }
+
+    /// The item with `key`.
+    pub(crate) fn get(&self, tree: u64, key: &Key) -> Result<Option<Bytes>> {
+        if key.item_type == item_type::INODE_ITEM
+            && key.offset == 0
+            && let Some(hot) = self.inodes.get(&(tree, key.objectid))
+        {
+            return Ok(Some(hot.item.encode().into()));
+        }
+        if let Some(change) = self.overlays.get(&tree).and_then(|o| o.get(key)) {
+            return Ok(change.clone());
+        }
+        match &self.committed {
+            Some(committed) => committed.get(tree, key),
+            None => Ok(None),
+        }
+    }
+
+    /// At most `max` items of `range`, ascending.
+    pub(crate) fn collect(
+        &mut self,
+        tree: u64,
+        range: RangeInclusive<Key>,
+        max: usize,
+    ) -> Result<Vec<(Key, Bytes)>> {
+        self.flush_inodes();
+        let mut out = Vec::new();
+        if range.is_empty() {
+            return Ok(out);
+        }
+        let empty = Overlay::new();
+        let overlay = self.overlays.get(&tree).unwrap_or(&empty);
+        let mut changes = overlay.range(range.clone()).peekable();
+        if let Some(committed) = &self.committed {
+            committed.scan(tree, range, &mut |key, data| {
+                while let Some((&changed, change)) = changes.next_if(|(changed, _)| **changed < key)
+                {
+                    out.extend(change.clone().map(|data| (changed, data)));
+                }
+                match changes.next_if(|(changed, _)| **changed == key) {
+                    Some((_, change)) => out.extend(change.clone().map(|data| (key, data))),
+                    None => out.push((key, data.clone())),
+                }
+                if out.len() >= max {
+                    std::ops::ControlFlow::Break(())
+                } else {
+                    std::ops::ControlFlow::Continue(())
+                }
+            })?;
+        }
+        while out.len() < max
+            && let Some((&key, change)) = changes.next()
+        {
+            out.extend(change.clone().map(|data| (key, data)));
+        }
+        Ok(out)
+    }
+
+    /// The item with the largest key of `range`.
+    pub(crate) fn last(
+        &mut self,
+        tree: u64,
+        range: RangeInclusive<Key>,
+    ) -> Result<Option<(Key, Bytes)>> {
+        self.flush_inodes();
+        if range.is_empty() {
+            return Ok(None);
+        }
+        let (first, mut until) = range.into_inner();
+        let empty = Overlay::new();
+        let overlay = self.overlays.get(&tree).unwrap_or(&empty);
+        let put = overlay
+            .range(first..=until)
+            .rev()
+            .find_map(|(key, data)| data.clone().map(|data| (*key, data)));
+        let Some(committed) = &self.committed else {
+            return Ok(put);
+        };
+        loop {
+            let Some((key, data)) = committed.last(tree, first..=until)? else {
+                return Ok(put);
+            };
+            if put.as_ref().is_some_and(|(have, _)| *have >= key) {
+                return Ok(put);
+            }
+            if !matches!(overlay.get(&key), Some(None)) {
+                return Ok(Some((key, data)));
+            }
+            match predecessor(key) {
+                Some(before) if before >= first => until = before,
+                _ => return Ok(put),
+            }
+        }
+    }
+
+    /// Enters changed inodes into the overlays.
+    pub(crate) fn flush_inodes(&mut self) {
+        for id in std::mem::take(&mut self.dirty_inodes) {
+            let Some(hot) = self.inodes.get_mut(&id) else {
+                continue;
+            };
+            hot.dirty = false;
+            let data = hot.item.encode();
+            self.put(id.0, Key::new(id.1, item_type::INODE_ITEM, 0), data);
+        }
+    }
+
+    /// The inode, ready to be changed; changes go into the transaction.
+    pub(crate) fn inode_mut(&mut self, tree: u64, ino: u64) -> Result<&mut Hot> {
+        let transid = self.engine.transid;
+        let hot = self.inode(tree, ino)?;
+        hot.item.transid = transid;
+        let was_dirty = std::mem::replace(&mut hot.dirty, true);
+        if !was_dirty {
+            self.dirty_inodes.push((tree, ino));
+        }
+        Ok(self
+            .inodes
+            .get_mut(&(tree, ino))
+            .expect("it was just looked up"))
+    }
+
+    /// The inode.
+    pub(crate) fn inode(&mut self, tree: u64, ino: u64) -> Result<&mut Hot> {
+        if !self.inodes.contains_key(&(tree, ino)) {
+            let key = Key::new(ino, item_type::INODE_ITEM, 0);
+            let data = self
+                .get(tree, &key)?
+                .ok_or(Error::NoInode { tree, ino })?;
+            let item = InodeItem::decode(&data).map_err(|bad| Error::bad_item(tree, key, bad))?;
+            let hot = Hot {
+                item,
+                dirty: false,
+                next_index: None,
+                extents_end: None,
+                fresh: item.generation == self.engine.transid,
+            };
+            self.inodes.insert((tree, ino), hot);
+        }
+        Ok(self
+            .inodes
+            .get_mut(&(tree, ino))
+            .expect("it was just inserted"))
+    }
+}
+
+/// The next smaller key.
+fn predecessor(key: Key) -> Option<Key> {
+    if let Some(offset) = key.offset.checked_sub(1) {
+        return Some(Key { offset, ..key });
+    }
+    if let Some(item_type) = key.item_type.checked_sub(1) {
+        return Some(Key::new(key.objectid, item_type, u64::MAX));
+    }
+    key.objectid
+        .checked_sub(1)
+        .map(|objectid| Key::new(objectid, u8::MAX, u64::MAX))
+}
