@@ -94,12 +94,14 @@ mod writeback;
 mod writer;
 
 pub use builder::Builder;
+pub use compress::CodecId;
 pub use error::{Error, ErrorKind};
 pub use file::File;
 pub use filesystem::{Filesystem, SetAttrs};
 pub use memory::MemoryVolume;
 pub use pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
 pub use policy::Compression;
+pub use readpath::{ExtentKind, ExtentMap};
 pub use stats::Stats;
 pub use volume::{
     Attrs, Commit, DataIo, DataSpace, DirEntry, ExtentStore, FileExtent, FileType, InodeId,
