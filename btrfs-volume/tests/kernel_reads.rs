@@ -36,7 +36,11 @@ fn judges(test: &str) -> bool {
     };
     eprintln!("skipped: {missing}");
     if let Ok(file) = std::env::var("UBTRFS_SKIPS") {
-        let mut file = File::options().append(true).create(true).open(file).unwrap();
+        let mut file = File::options()
+            .append(true)
+            .create(true)
+            .open(file)
+            .unwrap();
         writeln!(file, "{test}: {missing}").unwrap();
     }
     false
@@ -44,7 +48,10 @@ fn judges(test: &str) -> bool {
 
 fn check(image: &Path) {
     let image = image.to_str().unwrap();
-    let out = run("btrfs", &["check", "--readonly", "--check-data-csum", image]);
+    let out = run(
+        "btrfs",
+        &["check", "--readonly", "--check-data-csum", image],
+    );
     let text = format!(
         "{}{}",
         String::from_utf8_lossy(&out.stdout),
@@ -52,9 +59,9 @@ fn check(image: &Path) {
     );
     assert!(out.status.success(), "{text}");
     for word in ["rror", "arning", "cache", "mismatch", "wrong", "bad"] {
-        let complaint = text
-            .lines()
-            .find(|line| line.contains(word) && !line.contains("no error") && !line.contains("checking"));
+        let complaint = text.lines().find(|line| {
+            line.contains(word) && !line.contains("no error") && !line.contains("checking")
+        });
         assert!(complaint.is_none(), "{text}");
     }
 }
@@ -68,7 +75,10 @@ impl Mount {
     fn new(image: &Path, options: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let (image, at) = (image.to_str().unwrap(), dir.path().to_str().unwrap());
-        let out = run("mount", &["-t", "btrfs", "-o", &format!("loop,{options}"), image, at]);
+        let out = run(
+            "mount",
+            &["-t", "btrfs", "-o", &format!("loop,{options}"), image, at],
+        );
         let log = || String::from_utf8_lossy(&run("dmesg", &[]).stdout).into_owned();
         assert!(
             out.status.success(),
@@ -206,17 +216,33 @@ fn files_of_all_kinds_arrive() {
     let dir = TempDir::new().unwrap();
     let image = dir.path().join("image");
     let volume = volume(&image, &MkfsOptions::default());
-    let sub = volume.create(FS, ROOT, b"dir", &inode(0o040_2755), b"").unwrap();
-    let file = volume.create(FS, sub, b"file", &inode(0o104_750), b"").unwrap();
+    let sub = volume
+        .create(FS, ROOT, b"dir", &inode(0o040_2755), b"")
+        .unwrap();
+    let file = volume
+        .create(FS, sub, b"file", &inode(0o104_750), b"")
+        .unwrap();
     let big = pattern(1, 1_000_000);
     write(&volume, file, 0, &big);
-    let holey = volume.create(FS, sub, b"holey", &inode(0o100_644), b"").unwrap();
+    let holey = volume
+        .create(FS, sub, b"holey", &inode(0o100_644), b"")
+        .unwrap();
     write(&volume, holey, 1 << 20, b"behind a hole");
-    let inline = volume.create(FS, sub, b"inline", &inode(0o100_644), b"").unwrap();
-    volume.insert_inline(FS, inline, Bytes::from_static(b"tiny"), 0, 4).unwrap();
-    volume.change_inode(FS, inline, |item| item.size = 4).unwrap();
-    volume.create(FS, ROOT, b"link", &inode(0o120_777), b"dir/file").unwrap();
-    volume.create(FS, ROOT, b"fifo", &inode(0o010_600), b"").unwrap();
+    let inline = volume
+        .create(FS, sub, b"inline", &inode(0o100_644), b"")
+        .unwrap();
+    volume
+        .insert_inline(FS, inline, Bytes::from_static(b"tiny"), 0, 4)
+        .unwrap();
+    volume
+        .change_inode(FS, inline, |item| item.size = 4)
+        .unwrap();
+    volume
+        .create(FS, ROOT, b"link", &inode(0o120_777), b"dir/file")
+        .unwrap();
+    volume
+        .create(FS, ROOT, b"fifo", &inode(0o010_600), b"")
+        .unwrap();
     let mut null = inode(0o020_600);
     null.rdev = InodeItem::encode_device(1, 3).unwrap();
     volume.create(FS, ROOT, b"null", &null, b"").unwrap();
@@ -226,12 +252,18 @@ fn files_of_all_kinds_arrive() {
     // Overwritten within one transaction and across a commit.
     write(&volume, file, 8192, &pattern(2, 40_960));
     write(&volume, file, 16384, &pattern(3, 4096));
-    volume.drop_extents(FS, file, 500_000 / 4096 * 4096..520_192).unwrap();
+    volume
+        .drop_extents(FS, file, 500_000 / 4096 * 4096..520_192)
+        .unwrap();
     for index in 0..2500 {
         let name = format!("{index:0>40}");
-        volume.link(FS, file, sub, name.as_bytes(), Timespec::default()).unwrap();
+        volume
+            .link(FS, file, sub, name.as_bytes(), Timespec::default())
+            .unwrap();
     }
-    let gone = volume.create(FS, ROOT, b"emptied", &inode(0o100_644), b"").unwrap();
+    let gone = volume
+        .create(FS, ROOT, b"emptied", &inode(0o100_644), b"")
+        .unwrap();
     write(&volume, gone, 0, &pattern(4, 100_000));
     volume.commit().unwrap();
     volume.drop_extents(FS, gone, 0..102_400).unwrap();
@@ -256,7 +288,12 @@ fn files_of_all_kinds_arrive() {
         assert_eq!((stat.uid(), stat.gid(), stat.nlink()), (1000, 1001, 2501));
         assert_eq!((stat.mtime(), stat.mtime_nsec()), (-5, 7));
         assert_eq!(fs::read_dir(mount.path("dir")).unwrap().count(), 2503);
-        assert!(fs::metadata(mount.path("fifo")).unwrap().file_type().is_fifo());
+        assert!(
+            fs::metadata(mount.path("fifo"))
+                .unwrap()
+                .file_type()
+                .is_fifo()
+        );
         assert_eq!(fs::metadata(mount.path("null")).unwrap().rdev(), 0x103);
         let attr = run(
             "python3",
@@ -284,15 +321,23 @@ fn a_hundred_thousand_files_in_many_commits_arrive() {
     for index in 0..100_000u64 {
         if index % 1000 == 0 {
             let name = format!("dir{index}");
-            parent = volume.create(FS, ROOT, name.as_bytes(), &inode(0o040_755), b"").unwrap();
+            parent = volume
+                .create(FS, ROOT, name.as_bytes(), &inode(0o040_755), b"")
+                .unwrap();
         }
         let name = format!("file-{index}");
-        let ino = volume.create(FS, parent, name.as_bytes(), &inode(0o100_644), b"").unwrap();
+        let ino = volume
+            .create(FS, parent, name.as_bytes(), &inode(0o100_644), b"")
+            .unwrap();
         if index % 3 == 0 {
             write(&volume, ino, 0, name.as_bytes());
         } else {
-            volume.insert_inline(FS, ino, name.clone().into(), 0, name.len() as u64).unwrap();
-            volume.change_inode(FS, ino, |item| item.size = name.len() as u64).unwrap();
+            volume
+                .insert_inline(FS, ino, name.clone().into(), 0, name.len() as u64)
+                .unwrap();
+            volume
+                .change_inode(FS, ino, |item| item.size = name.len() as u64)
+                .unwrap();
         }
         if index % 7000 == 0 {
             volume.commit().unwrap();
