@@ -101,6 +101,26 @@ fn workers_miss_no_job() {
     });
 }
 
+/// Jobs that need each other: a worker that is not woken is a deadlock.
+#[test]
+fn a_burst_wakes_as_many_workers_as_it_needs() {
+    check(|| {
+        let pool = Pool::new(3);
+        for _ in 0..2 {
+            let all_at_once = Arc::new(shuttle::sync::Barrier::new(4));
+            for _ in 0..3 {
+                let all_at_once = Arc::clone(&all_at_once);
+                pool.spawn(move || {
+                    all_at_once.wait();
+                });
+            }
+            // Before the shutdown, which wakes all.
+            all_at_once.wait();
+        }
+        drop(pool);
+    });
+}
+
 #[test]
 fn several_drain_at_once() {
     check(|| {
@@ -141,7 +161,7 @@ fn cancel_against_workers() {
 #[test]
 fn two_queues_one_of_which_waits_for_the_other() {
     check(|| {
-        let pool = Pool::new(2);
+        let pool = Pool::new(1);
         let outer = OrderedQueue::new(&pool);
         let inner = Arc::new(OrderedQueue::new(&pool));
         let log: Arc<Log> = Arc::default();

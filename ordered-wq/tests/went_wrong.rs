@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -290,6 +290,47 @@ fn shutdown_runs_what_is_queued_and_later_jobs_run_where_somebody_waits() {
         queue.drain().unwrap();
         assert_eq!(finished.load(Ordering::SeqCst), 21);
         pool.shutdown();
+    });
+}
+
+/// Items were cancelled where no thread would come by again, and whoever waited
+/// for them slept on. Guarded by the `finish_due` of `OrderedQueue::cancel`.
+#[test]
+fn hang_when_cancelled_items_have_no_worker() {
+    within_10_s(|| {
+        let queue = OrderedQueue::new(&Pool::new(0));
+        let (out, results) = mpsc::channel();
+        for _ in 0..3 {
+            let out = out.clone();
+            queue.submit(work(|| (), move |result| out.send(result).unwrap()));
+        }
+        assert_eq!(queue.cancel(), 3);
+        assert_eq!(queue.unfinished(), 0);
+        let results: Vec<_> = results.try_iter().collect();
+        assert_eq!(results, vec![Err(Outcome::Cancelled); 3]);
+        assert_eq!(queue.cancel(), 0);
+    });
+}
+
+/// Only one worker was woken for a burst, and the others slept on. Guarded by
+/// the `wake_one` of a worker that leaves jobs behind, in `Core::work`.
+#[test]
+fn a_burst_wakes_as_many_workers_as_it_needs() {
+    within_10_s(|| {
+        let pool = Pool::new(4);
+        let all_at_once = Arc::new(Barrier::new(4));
+        for _ in 0..50 {
+            let (out, results) = mpsc::channel();
+            for _ in 0..4 {
+                let (all_at_once, out) = (Arc::clone(&all_at_once), out.clone());
+                pool.spawn(move || {
+                    all_at_once.wait();
+                    out.send(()).unwrap();
+                });
+            }
+            drop(out);
+            assert_eq!(results.iter().count(), 4);
+        }
     });
 }
 
