@@ -1,0 +1,6 @@
+//! One module a command.
+
+pub(crate) mod cat;
+pub(crate) mod info;
+pub(crate) mod ls;
+pub(crate) mod usage;
