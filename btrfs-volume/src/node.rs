@@ -318,7 +318,7 @@ fn decode_ptrs(body: &Bytes, nritems: u32) -> Result<Vec<KeyPtr>, String> {
                 ptr.key, previous.key
             ));
         }
-        if ptr.bytenr.0 == 0 || ptr.bytenr.0 % 4096 != 0 {
+        if ptr.bytenr.0 == 0 || !ptr.bytenr.0.is_multiple_of(4096) {
             return Err(format!(
                 "pointer {index} leads to {}, which is not the address of a node",
                 ptr.bytenr

@@ -217,7 +217,7 @@ fn files_of_all_kinds_arrive() {
     let image = dir.path().join("image");
     let volume = volume(&image, &MkfsOptions::default());
     let sub = volume
-        .create(FS, ROOT, b"dir", &inode(0o040_2755), b"")
+        .create(FS, ROOT, b"dir", &inode(0o042_755), b"")
         .unwrap();
     let file = volume
         .create(FS, sub, b"file", &inode(0o104_750), b"")

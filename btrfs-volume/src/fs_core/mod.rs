@@ -1,6 +1,6 @@
 //! A btrfs volume as what `fs-core` stands on.
 //!
-//! Reading only: whatever changes something is answered with
+//! A volume that was opened for reading answers whatever changes something with
 //! [`ReadOnly`](::fs_core::VolumeErrorKind::ReadOnly).
 
 use std::ops::Range;
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::error::{Error, ErrorKind};
 use crate::ondisk::{InodeItem, Timespec, csum};
 use crate::reader::{Extent, ExtentSource, Reader};
-use crate::{Bytenr, Items, reader};
+use crate::{Bytenr, Items, NewExtent, reader};
 
 /// The type bits of `st_mode`, from POSIX.
 const S_IFMT: u32 = 0o17_0000;
@@ -45,13 +45,6 @@ impl From<Error> for VolumeError {
     }
 }
 
-fn read_only<T>() -> VolumeResult<T> {
-    Err(VolumeError::new(
-        VolumeErrorKind::ReadOnly,
-        "a btrfs volume cannot be written yet",
-    ))
-}
-
 fn ours(id: InodeId) -> reader::InodeId {
     reader::InodeId::new(id.tree, id.ino)
 }
@@ -67,6 +60,45 @@ fn time(at: Timespec) -> Timestamp {
     Timestamp {
         secs: at.secs,
         nanos: at.nanos,
+    }
+}
+
+fn timespec(at: Timestamp) -> Timespec {
+    Timespec {
+        secs: at.secs,
+        nanos: at.nanos,
+    }
+}
+
+fn type_bits(file_type: FileType) -> u32 {
+    match file_type {
+        FileType::Regular => 0o10_0000,
+        FileType::Directory => 0o04_0000,
+        FileType::Symlink => 0o12_0000,
+        FileType::CharDevice => 0o02_0000,
+        FileType::BlockDevice => 0o06_0000,
+        FileType::Fifo => 0o01_0000,
+        FileType::Socket => 0o14_0000,
+    }
+}
+
+fn device_number((major, minor): (u32, u32)) -> VolumeResult<u64> {
+    InodeItem::encode_device(major, minor).ok_or_else(|| {
+        VolumeError::new(
+            VolumeErrorKind::TooLarge,
+            format!("device number {major}:{minor}: at most 4095:1048575 fit"),
+        )
+    })
+}
+
+fn compression(codec: Option<CodecId>) -> VolumeResult<u8> {
+    match codec {
+        None => Ok(0),
+        Some(codec @ (CodecId::ZLIB | CodecId::LZO | CodecId::ZSTD)) => Ok(codec.0),
+        Some(codec) => Err(VolumeError::new(
+            VolumeErrorKind::Unsupported,
+            format!("btrfs has no codec {}", codec.0),
+        )),
     }
 }
 
@@ -171,8 +203,22 @@ impl InodeStore for crate::Volume {
         attrs(id, &self.inode(ours(id))?)
     }
 
-    fn put_attrs(&self, _id: InodeId, _attrs: &Attrs) -> VolumeResult<()> {
-        read_only()
+    /// `nbytes` is the volume's own, too: it follows from the extents.
+    fn put_attrs(&self, id: InodeId, attrs: &Attrs) -> VolumeResult<()> {
+        let rdev = device_number(attrs.rdev)?;
+        Ok(self.change_inode(id.tree, id.ino, |item| {
+            item.mode = (item.mode & S_IFMT) | (attrs.mode & 0o7777);
+            item.uid = attrs.uid;
+            item.gid = attrs.gid;
+            item.rdev = rdev;
+            if item.mode & S_IFMT == type_bits(FileType::Regular) {
+                item.size = attrs.size;
+            }
+            item.atime = timespec(attrs.atime);
+            item.mtime = timespec(attrs.mtime);
+            item.ctime = timespec(attrs.ctime);
+            item.otime = timespec(attrs.otime);
+        })?)
     }
 
     fn read_link(&self, id: InodeId) -> VolumeResult<Bytes> {
@@ -212,12 +258,37 @@ impl Namespace for crate::Volume {
             .collect()
     }
 
-    fn create(&self, _dir: InodeId, _name: &[u8], _new: &NewInode) -> VolumeResult<InodeId> {
-        read_only()
+    fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> VolumeResult<InodeId> {
+        let item = InodeItem {
+            mode: type_bits(new.file_type) | (new.mode & 0o7777),
+            uid: new.uid,
+            gid: new.gid,
+            rdev: device_number(new.rdev)?,
+            atime: timespec(new.atime),
+            mtime: timespec(new.mtime),
+            ctime: timespec(new.ctime),
+            otime: timespec(new.otime),
+            ..InodeItem::default()
+        };
+        let ino = crate::Volume::create(self, dir.tree, dir.ino, name, &item, &new.symlink_target)?;
+        Ok(InodeId {
+            tree: dir.tree,
+            ino,
+        })
     }
 
-    fn link(&self, _id: InodeId, _dir: InodeId, _name: &[u8]) -> VolumeResult<()> {
-        read_only()
+    /// The inode's own ctime stands for now: what is told here is not the time.
+    fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> VolumeResult<()> {
+        if id.tree != dir.tree {
+            return Err(VolumeError::new(
+                VolumeErrorKind::Invalid,
+                "a link cannot lead into another subvolume",
+            ));
+        }
+        let now = self.inode(ours(id))?.ctime;
+        Ok(crate::Volume::link(
+            self, id.tree, id.ino, dir.ino, name, now,
+        )?)
     }
 }
 
@@ -226,8 +297,10 @@ impl XattrStore for crate::Volume {
         Ok(Reader::xattrs(self, ours(id))?)
     }
 
-    fn set_xattr(&self, _id: InodeId, _name: &[u8], _value: &[u8]) -> VolumeResult<()> {
-        read_only()
+    fn set_xattr(&self, id: InodeId, name: &[u8], value: &[u8]) -> VolumeResult<()> {
+        Ok(crate::Volume::set_xattr(
+            self, id.tree, id.ino, name, value,
+        )?)
     }
 }
 
@@ -239,41 +312,58 @@ impl ExtentStore for crate::Volume {
         Ok(extents.into_iter().map(extent_map).collect())
     }
 
-    fn insert_extent(&self, _id: InodeId, _extent: FileExtent<Bytenr>) -> VolumeResult<()> {
-        read_only()
+    fn insert_extent(&self, id: InodeId, extent: FileExtent<Bytenr>) -> VolumeResult<()> {
+        let new = NewExtent {
+            file_offset: extent.file_offset,
+            num_bytes: extent.num_bytes,
+            bytenr: extent.stored.at,
+            disk_num_bytes: extent.stored.disk_num_bytes,
+            compression: compression(extent.stored.codec)?,
+            checksums: extent.checksums,
+        };
+        Ok(crate::Volume::insert_extent(self, id.tree, id.ino, new)?)
     }
 
     fn insert_inline(
         &self,
-        _id: InodeId,
-        _data: Bytes,
-        _codec: Option<CodecId>,
-        _ram_bytes: u64,
+        id: InodeId,
+        data: Bytes,
+        codec: Option<CodecId>,
+        ram_bytes: u64,
     ) -> VolumeResult<()> {
-        read_only()
+        let compression = compression(codec)?;
+        Ok(crate::Volume::insert_inline(
+            self,
+            id.tree,
+            id.ino,
+            data,
+            compression,
+            ram_bytes,
+        )?)
     }
 
-    fn drop_extents(&self, _id: InodeId, _range: Range<u64>) -> VolumeResult<()> {
-        read_only()
+    fn drop_extents(&self, id: InodeId, range: Range<u64>) -> VolumeResult<()> {
+        Ok(crate::Volume::drop_extents(self, id.tree, id.ino, range)?)
     }
 }
 
 impl DataSpace for crate::Volume {
     fn data_available(&self) -> u64 {
-        0
+        crate::Volume::data_available(self)
     }
 
-    fn allocate(&self, _num_bytes: u64) -> VolumeResult<Bytenr> {
-        read_only()
+    fn allocate(&self, num_bytes: u64) -> VolumeResult<Bytenr> {
+        Ok(crate::Volume::allocate(self, num_bytes)?)
     }
 
-    /// Nothing is ever allocated, so there is nothing to give back.
-    fn release(&self, _at: Bytenr, _num_bytes: u64) {}
+    fn release(&self, at: Bytenr, num_bytes: u64) {
+        crate::Volume::release(self, at, num_bytes);
+    }
 }
 
 impl DataIo for crate::Volume {
-    fn write(&self, _what: &[(Bytenr, Bytes)]) -> VolumeResult<()> {
-        read_only()
+    fn write(&self, what: &[(Bytenr, Bytes)]) -> VolumeResult<()> {
+        Ok(self.write_data(what)?)
     }
 
     fn read(&self, at: Bytenr, len: usize, mirror: usize) -> VolumeResult<Bytes> {
@@ -295,9 +385,12 @@ impl DataIo for crate::Volume {
 }
 
 impl Commit for crate::Volume {
-    /// There is never anything to commit.
     fn commit(&self) -> VolumeResult<()> {
-        Ok(())
+        // A volume that was opened for reading never has anything to commit.
+        if self.writer().is_none() {
+            return Ok(());
+        }
+        Ok(crate::Volume::commit(self)?)
     }
 }
 
@@ -307,7 +400,7 @@ impl Volume for crate::Volume {
             sector_size: self.sector_size(),
             max_inline: 2048,
             codecs: vec![CodecId::ZLIB, CodecId::LZO, CodecId::ZSTD],
-            read_only: true,
+            read_only: self.is_read_only(),
         }
     }
 }

@@ -98,7 +98,9 @@ pub(crate) fn apply<S: NodeStore>(
         None => {
             level = 0;
             let bytenr = batch.store.allocate(root.tree, 0)?;
-            batch.store.store(root.tree, bytenr, 0, Body::Leaf(Vec::new()));
+            batch
+                .store
+                .store(root.tree, bytenr, 0, Body::Leaf(Vec::new()));
             KeyPtr {
                 key: Key::MIN,
                 bytenr,
@@ -116,7 +118,9 @@ pub(crate) fn apply<S: NodeStore>(
             top = only;
             level -= 1;
         } else {
-            batch.store.store(root.tree, top.bytenr, level, Body::Internal(ptrs));
+            batch
+                .store
+                .store(root.tree, top.bytenr, level, Body::Internal(ptrs));
             break;
         }
     }
@@ -175,12 +179,10 @@ impl<S: NodeStore> Batch<'_, S> {
         let mut appended = false;
         let mut old = items.into_iter().peekable();
         loop {
-            let change = self
-                .changes
-                .next_if(|(key, _)| {
-                    bound.is_none_or(|bound| *key < bound)
-                        && old.peek().is_none_or(|item| *key <= item.key)
-                });
+            let change = self.changes.next_if(|(key, _)| {
+                bound.is_none_or(|bound| *key < bound)
+                    && old.peek().is_none_or(|item| *key <= item.key)
+            });
             let Some((key, data)) = change else {
                 match old.next() {
                     Some(item) => {

@@ -158,7 +158,10 @@ impl NodeStore for Engine {
             Kind::Metadata
         };
         let bytenr = self.space.allocate(kind, self.nodesize() as u64)?;
-        let before = self.refs.nodes.insert(bytenr.0, NodeRef::Add { tree, level });
+        let before = self
+            .refs
+            .nodes
+            .insert(bytenr.0, NodeRef::Add { tree, level });
         debug_assert!(before.is_none(), "allocated space has no pending change");
         *self.node_counts.entry(tree).or_default() += 1;
         Ok(bytenr)

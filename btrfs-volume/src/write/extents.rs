@@ -35,7 +35,7 @@ impl State {
     pub(crate) fn allocate_data(&mut self, len: u64) -> Result<Bytenr> {
         self.check_writable()?;
         let sector = u64::from(self.engine.storage.geometry().sectorsize);
-        if len == 0 || len % sector != 0 {
+        if len == 0 || !len.is_multiple_of(sector) {
             return Err(Error::Invalid {
                 what: "length of an extent",
                 problem: format!("{len} is no multiple of {sector}"),
@@ -48,9 +48,7 @@ impl State {
 
     /// Bytes of data that may still be promised.
     pub(crate) fn data_available(&self) -> u64 {
-        self.engine
-            .space
-            .data_available(self.metadata_wanted())
+        self.engine.space.data_available(self.metadata_wanted())
     }
 
     /// Records an extent in place of what it covers.

@@ -148,7 +148,10 @@ fn check(options: &MkfsOptions) -> Result<()> {
     {
         return Err(Error::Invalid {
             what: "size",
-            problem: format!("{size} bytes, but at least {} are needed", Space::smallest()),
+            problem: format!(
+                "{size} bytes, but at least {} are needed",
+                Space::smallest()
+            ),
         });
     }
     Ok(())
@@ -232,9 +235,7 @@ fn superblock(fsid: Uuid, dev_uuid: Uuid, options: &MkfsOptions) -> Superblock {
 fn add_tree(state: &mut State, tree: u64, uuid: Uuid, time: Timespec) -> Result<()> {
     let transid = state.engine.transid;
     let bytenr = state.engine.allocate(tree, 0)?;
-    state
-        .engine
-        .store(tree, bytenr, 0, Body::Leaf(Vec::new()));
+    state.engine.store(tree, bytenr, 0, Body::Leaf(Vec::new()));
     let has_files = matches!(tree, FS_TREE | DATA_RELOC_TREE);
     let item = RootItem {
         inode: InodeItem {
@@ -319,11 +320,7 @@ fn add_directory(state: &mut State, tree: u64, ino: u64, time: Timespec) {
         otime: time,
         ..InodeItem::default()
     };
-    state.put(
-        tree,
-        Key::new(ino, item_type::INODE_ITEM, 0),
-        item.encode(),
-    );
+    state.put(tree, Key::new(ino, item_type::INODE_ITEM, 0), item.encode());
     let parent = InodeRef {
         index: 0,
         name: Bytes::from_static(b".."),
@@ -342,7 +339,9 @@ fn uuid_halves(uuid: Uuid) -> (u64, u64) {
 fn derive(from: Uuid, what: &str) -> Uuid {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut mix = |value: u64| {
-        state = state.wrapping_add(value).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = state
+            .wrapping_add(value)
+            .wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = state;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

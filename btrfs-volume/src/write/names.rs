@@ -8,8 +8,7 @@ use crate::node::{ITEM_SIZE, leaf_capacity};
 use crate::ondisk::hash::{extref_hash, name_hash};
 use crate::ondisk::objectid::{FIRST_FREE, LAST_FREE};
 use crate::ondisk::{
-    DirItem, ExtentKind, FileExtentItem, InodeExtref, InodeItem, InodeRef, Key, dir_type,
-    item_type,
+    DirItem, ExtentKind, FileExtentItem, InodeExtref, InodeItem, InodeRef, Key, dir_type, item_type,
 };
 
 /// Longest name.
@@ -113,7 +112,13 @@ impl State {
     }
 
     /// Sets an extended attribute.
-    pub(crate) fn set_xattr(&mut self, tree: u64, ino: u64, name: &[u8], value: &[u8]) -> Result<()> {
+    pub(crate) fn set_xattr(
+        &mut self,
+        tree: u64,
+        ino: u64,
+        name: &[u8],
+        value: &[u8],
+    ) -> Result<()> {
         self.check_room()?;
         if name.is_empty() || name.len() > NAME_MAX {
             return Err(Error::TooLarge {
@@ -177,7 +182,10 @@ impl State {
     }
 
     fn check_new_name(&mut self, tree: u64, dir: u64, name: &[u8]) -> Result<()> {
-        if name.is_empty() || name == b"." || name == b".." || name.iter().any(|b| b"/\0".contains(b))
+        if name.is_empty()
+            || name == b"."
+            || name == b".."
+            || name.iter().any(|b| b"/\0".contains(b))
         {
             return Err(Error::Invalid {
                 what: "name",
@@ -202,7 +210,14 @@ impl State {
     }
 
     /// The `DIR_ITEM` with the new name as its last entry. Fails where the name is taken.
-    fn entry(&mut self, tree: u64, dir: u64, name: &[u8], ino: u64, dir_type: u8) -> Result<Vec<u8>> {
+    fn entry(
+        &mut self,
+        tree: u64,
+        dir: u64,
+        name: &[u8],
+        ino: u64,
+        dir_type: u8,
+    ) -> Result<Vec<u8>> {
         let fresh = self.inode(tree, dir)?.fresh;
         let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
         let mut out = Vec::with_capacity(DIR_ITEM_HEADER + name.len());
@@ -265,7 +280,14 @@ impl State {
         Ok(())
     }
 
-    fn add_backref(&mut self, tree: u64, dir: u64, name: &[u8], ino: u64, index: u64) -> Result<()> {
+    fn add_backref(
+        &mut self,
+        tree: u64,
+        dir: u64,
+        name: &[u8],
+        ino: u64,
+        index: u64,
+    ) -> Result<()> {
         let fresh = self.inode(tree, ino)?.fresh;
         let max = self.max_item();
         let key = Key::new(ino, item_type::INODE_REF, dir);
@@ -309,7 +331,11 @@ impl State {
     }
 
     fn next_ino(&mut self, tree: u64) -> Result<u64> {
-        let known = self.trees.get(&tree).ok_or(Error::NoTree { tree })?.next_ino;
+        let known = self
+            .trees
+            .get(&tree)
+            .ok_or(Error::NoTree { tree })?
+            .next_ino;
         let ino = match known {
             Some(ino) => ino,
             None => {

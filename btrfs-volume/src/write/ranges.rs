@@ -76,7 +76,10 @@ impl RangeSet {
     pub(crate) fn first_fit(&self, from: u64, len: u64) -> Result<u64, u64> {
         let mut longest = 0;
         let around = self.containing(from).map(|range| from..range.end);
-        let behind = self.ends.range(from.saturating_add(1)..).map(|(&s, &e)| s..e);
+        let behind = self
+            .ends
+            .range(from.saturating_add(1)..)
+            .map(|(&s, &e)| s..e);
         for range in around.into_iter().chain(behind) {
             let have = range.end - range.start;
             if have >= len {

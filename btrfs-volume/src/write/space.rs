@@ -145,14 +145,15 @@ impl Space {
 
     /// Bytes of the device that data chunks may take if `wanted` bytes of metadata must fit.
     fn data_room(&self, wanted: u64) -> u64 {
-        let copies = if self.metadata_profile == flags::DUP { 2 } else { 1 };
+        let copies = if self.metadata_profile == flags::DUP {
+            2
+        } else {
+            1
+        };
         let missing = wanted.saturating_sub(self.free(Kind::Metadata));
         let unallocated = self.unallocated();
         // New data needs checksums, too.
-        unallocated
-            .saturating_sub(missing * copies + unallocated / 64)
-            / MIB
-            * MIB
+        unallocated.saturating_sub(missing * copies + unallocated / 64) / MIB * MIB
     }
 
     /// Bytes of data that are free, now or once chunks are allocated, if `wanted` bytes of
@@ -266,17 +267,15 @@ impl Space {
                 wanted = least;
             }
         }
-        let (length, stripes) = self
-            .place(wanted, least, copies)
-            .ok_or(Error::NoSpace {
-                what: match kind {
-                    Kind::Data => "data",
-                    Kind::Metadata => "metadata",
-                    Kind::System => "the chunk tree",
-                },
-                wanted: len,
-                available: self.free(kind),
-            })?;
+        let (length, stripes) = self.place(wanted, least, copies).ok_or(Error::NoSpace {
+            what: match kind {
+                Kind::Data => "data",
+                Kind::Metadata => "metadata",
+                Kind::System => "the chunk tree",
+            },
+            wanted: len,
+            available: self.free(kind),
+        })?;
         let start = self
             .groups
             .last_key_value()
@@ -404,7 +403,10 @@ impl Space {
         };
         let old = group.length;
         let end = start + old;
-        let used_end = match (group.free.iter().next_back(), group.listed.iter().next_back()) {
+        let used_end = match (
+            group.free.iter().next_back(),
+            group.listed.iter().next_back(),
+        ) {
             (Some(free), Some(listed)) if free.end == end && listed.end == end => {
                 free.start.max(listed.start)
             }

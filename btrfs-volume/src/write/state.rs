@@ -107,7 +107,10 @@ impl State {
     pub(crate) fn put(&mut self, tree: u64, key: Key, data: impl Into<Bytes>) {
         let data = data.into();
         self.pending_bytes += (CHANGE_BYTES + data.len()) as u64;
-        self.overlays.entry(tree).or_default().insert(key, Some(data));
+        self.overlays
+            .entry(tree)
+            .or_default()
+            .insert(key, Some(data));
     }
 
     /// Deletes an item.
@@ -249,9 +252,7 @@ impl State {
     pub(crate) fn inode(&mut self, tree: u64, ino: u64) -> Result<&mut Hot> {
         if !self.inodes.contains_key(&(tree, ino)) {
             let key = Key::new(ino, item_type::INODE_ITEM, 0);
-            let data = self
-                .get(tree, &key)?
-                .ok_or(Error::NoInode { tree, ino })?;
+            let data = self.get(tree, &key)?.ok_or(Error::NoInode { tree, ino })?;
             let item = InodeItem::decode(&data).map_err(|bad| Error::bad_item(tree, key, bad))?;
             let hot = Hot {
                 item,

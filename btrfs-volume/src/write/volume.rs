@@ -67,7 +67,11 @@ impl Writer {
     }
 
     /// See [`Items`](crate::Items).
-    pub(crate) fn last(&self, tree: u64, range: RangeInclusive<Key>) -> Result<Option<(Key, Bytes)>> {
+    pub(crate) fn last(
+        &self,
+        tree: u64,
+        range: RangeInclusive<Key>,
+    ) -> Result<Option<(Key, Bytes)>> {
         self.state.lock().last(tree, range)
     }
 }
@@ -95,10 +99,9 @@ impl Volume {
     /// Whether changes are refused.
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        self.state()
+        !self
+            .state()
             .is_ok_and(|state| state.check_writable().is_ok())
-            .then_some(())
-            .is_none()
     }
 
     /// Bytes of memory that changes take which are not committed.
