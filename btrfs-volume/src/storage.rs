@@ -18,6 +18,9 @@ use crate::tree::Nodes;
 /// Warnings kept in words; more are only counted.
 const WARNINGS_KEPT: usize = 100;
 
+/// Bytes that may be allocated for a read without asking the device for its size first.
+const LARGE_READ: usize = 1 << 20;
+
 /// What stays the same as long as a volume is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Geometry {
@@ -136,7 +139,7 @@ impl Storage {
         })
     }
 
-    /// Reads `len` bytes of copy `mirror` (from 0), unverified. The memory is taken only once it
+    /// Reads `len` bytes of copy `mirror` (from 0), unverified. Much memory is taken only once it
     /// is known that a chunk and the device have that many bytes.
     ///
     /// # Errors
@@ -150,7 +153,7 @@ impl Storage {
             source,
         };
         let end = at.0.saturating_add(len as u64);
-        if self.device.size().map_err(failed)? < end {
+        if len > LARGE_READ && self.device.size().map_err(failed)? < end {
             return Err(failed(std::io::ErrorKind::UnexpectedEof.into()));
         }
         let mut buf = vec![0; len];
