@@ -142,3 +142,63 @@ impl Inner {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::node::{Header, Internal, KeyPtr, Leaf};
+    use crate::ondisk::Key;
+
+    const NODESIZE: usize = 4096;
+
+    fn node(bytenr: u64, level: u8) -> Arc<Node> {
+        let header = Header {
+            fsid: Uuid::nil(),
+            bytenr: Bytenr(bytenr),
+            flags: 0,
+            chunk_tree_uuid: Uuid::nil(),
+            generation: 1,
+            owner: 5,
+            nritems: 0,
+            level,
+        };
+        Arc::new(if level == 0 {
+            let items = Vec::new();
+            Node::Leaf(Leaf { header, items })
+        } else {
+            let ptr = KeyPtr {
+                key: Key::MIN,
+                bytenr: Bytenr(0),
+                generation: 1,
+            };
+            let ptrs = vec![ptr; 100];
+            Node::Internal(Internal { header, ptrs })
+        })
+    }
+
+    #[test]
+    fn the_budget_holds_and_used_internal_nodes_stay() {
+        let budget = 10 * NODESIZE;
+        let cache = NodeCache::new(NODESIZE, budget);
+        cache.insert(&node(1, 1));
+        for i in 2..1000 {
+            cache.insert(&node(i, 0));
+            assert!(cache.used() <= budget);
+            assert!(cache.get(Bytenr(i)).is_some());
+            assert!(cache.get(Bytenr(1)).is_some(), "{i}");
+        }
+        assert!(cache.get(Bytenr(2)).is_none());
+        let again = node(999, 0);
+        cache.insert(&again);
+        assert!(Arc::ptr_eq(&cache.get(Bytenr(999)).unwrap(), &again));
+        cache.remove(Bytenr(999));
+        assert!(cache.get(Bytenr(999)).is_none());
+        cache.clear();
+        assert_eq!(cache.used(), 0);
+        let tiny = NodeCache::new(NODESIZE, 100);
+        tiny.insert(&node(1, 0));
+        assert_eq!(tiny.used(), 0);
+    }
+}
