@@ -112,6 +112,8 @@ mod work;
 
 #[cfg(all(test, shuttle))]
 mod models;
+#[cfg(all(test, loom))]
+mod orderings;
 
 pub use budget::{Budget, Permit};
 pub use closure::{Closures, work};

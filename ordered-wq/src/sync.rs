@@ -1,6 +1,6 @@
 //! Every lock and thread of this crate, so that a model checker can stand in.
 
-#[cfg(not(shuttle))]
+#[cfg(not(any(loom, shuttle)))]
 mod imp {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
     pub(crate) use std::thread::{Builder, JoinHandle};
@@ -25,18 +25,33 @@ mod imp {
     }
 }
 
-#[cfg(shuttle)]
+#[cfg(any(loom, shuttle))]
 mod imp {
-    pub(crate) use shuttle::sync::MutexGuard;
-    pub(crate) use shuttle::thread::{Builder, JoinHandle};
-    pub(crate) use shuttle::thread_local;
+    #[cfg(loom)]
+    use loom as checker;
+    #[cfg(not(loom))]
+    use shuttle as checker;
 
-    #[derive(Default)]
-    pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+    pub(crate) use checker::sync::MutexGuard;
+    pub(crate) use checker::thread::{Builder, JoinHandle};
+    #[cfg(shuttle)]
+    pub(crate) use checker::thread_local;
+
+    /// Loom's macro doesn't know constant initializers.
+    #[cfg(loom)]
+    macro_rules! constant_thread_local {
+        ($(#[$meta:meta])* static $name:ident: $type:ty = const { $init:expr };) => {
+            loom::thread_local! { $(#[$meta])* static $name: $type = $init; }
+        };
+    }
+    #[cfg(loom)]
+    pub(crate) use constant_thread_local as thread_local;
+
+    pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
 
     impl<T> Mutex<T> {
         pub(crate) fn new(value: T) -> Self {
-            Self(shuttle::sync::Mutex::new(value))
+            Self(checker::sync::Mutex::new(value))
         }
 
         pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
@@ -44,8 +59,14 @@ mod imp {
         }
     }
 
+    impl<T: Default> Default for Mutex<T> {
+        fn default() -> Self {
+            Self::new(T::default())
+        }
+    }
+
     #[derive(Default)]
-    pub(crate) struct Condvar(shuttle::sync::Condvar);
+    pub(crate) struct Condvar(checker::sync::Condvar);
 
     impl Condvar {
         pub(crate) fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
