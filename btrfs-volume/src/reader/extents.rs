@@ -74,7 +74,7 @@ pub enum ExtentSource {
 }
 
 impl Extent {
-    /// Where in the file it ends. Does not overflow for what [`list`] returns.
+    /// Where in the file it ends. Does not overflow for what `Reader::extents` returns.
     #[must_use]
     pub fn end(&self) -> u64 {
         self.start + self.len
