@@ -50,7 +50,6 @@
 //! # Ok(())
 //! # }
 //! ```
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod codec;
 mod error;
@@ -63,11 +62,8 @@ mod zstd;
 
 pub use codec::{Codec, CodecId, Compressor, Decompressor};
 pub use error::Error;
-pub use lzo::Lzo;
+pub use lzo::{Lzo, SECTOR_SIZE};
 pub use registry::Registry;
 pub use workspaces::{CompressorLease, DecompressorLease, Workspaces};
 pub use zlib::Zlib;
 pub use zstd::Zstd;
-
-/// Bytes in a sector, as the framing of lzo needs it.
-pub const SECTOR_SIZE: usize = 4096;

@@ -7,7 +7,10 @@ use std::ops::RangeInclusive;
 
 use lzokay::compress::{Dict, compress_no_alloc};
 
-use crate::{Codec, CodecId, Compressor, Decompressor, Error, SECTOR_SIZE};
+use crate::{Codec, CodecId, Compressor, Decompressor, Error};
+
+/// Bytes in a sector, as the framing of lzo needs it.
+pub const SECTOR_SIZE: usize = 4096;
 
 const NAME: &str = "lzo";
 const LEVELS: RangeInclusive<i32> = 1..=1;

@@ -15,10 +15,39 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Pack(PackArgs),
     Ls(LsArgs),
     Cat(CatArgs),
     Info(InfoArgs),
     Usage(UsageArgs),
+}
+
+/// Make a btrfs image out of a directory.
+///
+/// The image appears under its name only once it is whole. Pieces that do not shrink are stored
+/// as they are. What cannot be stored is named and left out, and the exit code is 1. Any Linux
+/// mounts the result: mount -o loop IMAGE /mnt
+#[derive(Debug, Args)]
+pub(crate) struct PackArgs {
+    /// zstd (levels -15 to 15), zlib (1 to 9), lzo, or none; for example zstd:9.
+    #[arg(short, long, value_name = "ALGO[:LEVEL]", default_value = "zstd")]
+    pub(crate) compress: String,
+    /// Threads that compress; as many as there are processors by default.
+    #[arg(long)]
+    pub(crate) threads: Option<usize>,
+    /// Label of the volume.
+    #[arg(short = 'L', long, default_value = "")]
+    pub(crate) label: String,
+    /// Replace IMAGE if it exists.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print no summary.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// What to pack.
+    pub(crate) dir: PathBuf,
+    /// The image to be made.
+    pub(crate) image: PathBuf,
 }
 
 /// List a directory of an image.

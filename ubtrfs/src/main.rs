@@ -16,6 +16,7 @@ use failure::Failure;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Pack(args) => commands::pack::run(&args),
         Command::Ls(args) => commands::ls::run(&args),
         Command::Cat(args) => commands::cat::run(&args),
         Command::Info(args) => commands::info::run(&args),

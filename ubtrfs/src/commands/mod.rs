@@ -3,4 +3,5 @@
 pub(crate) mod cat;
 pub(crate) mod info;
 pub(crate) mod ls;
+pub(crate) mod pack;
 pub(crate) mod usage;
