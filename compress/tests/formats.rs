@@ -25,7 +25,7 @@ fn some_bytes(len: usize, spread: u64, seed: u64) -> Vec<u8> {
         state ^= state >> 7;
         state ^= state << 17;
         let byte = match bytes.len().checked_sub(64) {
-            Some(back) if state % spread != 0 => bytes[back],
+            Some(back) if !state.is_multiple_of(spread) => bytes[back],
             _ => (state >> 32) as u8,
         };
         bytes.push(byte);
