@@ -23,7 +23,9 @@ impl Tree {
     /// Reads what git tracks, or would if asked to add everything.
     pub(crate) fn read(root: &Path) -> io::Result<Self> {
         let listing = Command::new("git")
-            .args(["ls-files", "-z", "--cached", "--others"])
+            // The checkout may belong to another user than root, who mounts.
+            .args(["-c", "safe.directory=*", "ls-files", "-z"])
+            .args(["--cached", "--others"])
             .arg("--exclude-standard")
             .current_dir(root)
             .output()?;
