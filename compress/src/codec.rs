@@ -47,7 +47,10 @@ pub trait Codec: Send + Sync {
 /// Compresses one buffer after the other.
 pub trait Compressor: Send {
     /// Compresses all of `src` into the beginning of `dst` and returns how many bytes that took;
-    /// `None` if it does not fit.
+    /// `None` if it does not fit. Otherwise `dst` then holds anything.
+    ///
+    /// For implementers: the result may not depend on earlier calls, or images would differ from
+    /// run to run.
     ///
     /// # Errors
     ///
@@ -58,7 +61,8 @@ pub trait Compressor: Send {
 /// Decompresses one buffer after the other.
 pub trait Decompressor: Send {
     /// Decompresses `src` into the beginning of `dst` and returns how many bytes it made. It stops
-    /// when `dst` is full, and ignores what follows the stream in `src`.
+    /// when `dst` is full, and ignores what follows the stream in `src`, which is zeros up to a
+    /// whole sector. What follows the bytes made in `dst` is undefined.
     ///
     /// # Errors
     ///

@@ -5,65 +5,89 @@
 //! # Model
 //!
 //! A [`Codec`] makes [`Compressor`]s and [`Decompressor`]s, which keep their working memory and
-//! are used for one buffer after the other. A [`Registry`] holds the codecs that there are.
-//! [`Workspaces`] lends compressors and decompressors to threads and takes them back.
+//! are used for one buffer after the other. A [`Registry`] holds the codecs that there are, and is
+//! open to a user's own. [`Workspaces`] lends compressors and decompressors to threads and takes
+//! them back. [`compress_piece`] and [`compress_inline`] decide whether the result is worth
+//! keeping; [`advise`] guesses that from a sample, before any work. A [`Spec`] is what a user
+//! writes to choose, such as `zstd:3`.
 //!
 //! # Invariants
 //!
 //! - I1: a compressor writes at most `dst.len()` bytes, or says that the result does not fit.
-//! - I2: a decompressor neither panics nor reads or writes out of bounds, whatever `src` holds.
+//! - I2: a decompressor neither panics nor reads or writes out of bounds, whatever `src` holds, and
+//!   what it allocates does not depend on lengths in `src`.
 //! - I3: a decompressor that has filled `dst` is content, so that the beginning of a longer
-//!   extent can be had; zeros behind the stream are ignored.
+//!   extent can be had; zeros behind the stream are ignored, up to a whole sector.
 //! - I4: zstd frames have a window of at most 128 KiB and their content size pledged; lzo segment
-//!   headers never cross a sector boundary. Without either, kernels refuse the extent.
+//!   headers never cross a sector boundary, and an lzo stream has at most 128 KiB. Otherwise
+//!   kernels refuse the extent.
+//! - I5: what a compressor makes depends on the source, the level and `dst.len()` alone, not on
+//!   what it compressed before.
+//! - I6: of each kind of workspace at most `limit` exist; who returns one wakes a waiter.
 //!
 //! # Locking
 //!
-//! [`Workspaces`] has one mutex, held for a push or a pop. Nobody ever waits for a workspace: a
-//! taker who finds none makes one.
+//! [`Workspaces`] has one mutex a kind and one for the table of kinds, held for a push, a pop or a
+//! look-up, never while a workspace is made or used. Taking one waits while `limit` of the kind are
+//! in use, so don't take a second of a kind while holding one.
 //!
 //! # Errors
 //!
-//! [`Error`] names the codec. A result that does not fit is not an error.
+//! [`Error`] names the codec. A result that does not fit is not an error, and the decision about a
+//! piece never fails: [`Verdict::Raw`] carries the reason.
 //!
 //! # What it is not
 //!
-//! It does no I/O, knows no files, and does not decide when to compress.
+//! It does no I/O, verifies no checksums of sectors, and knows no files.
 //!
 //! # Example
 //!
 //! ```
-//! use compress::{CodecId, Registry, Workspaces};
-//! # fn main() -> Result<(), compress::Error> {
+//! use compress::{Registry, Spec, Verdict, Workspaces, compress_piece};
+//!
 //! let workspaces = Workspaces::new(Registry::btrfs(), 2);
-//! let text = b"the same again, ".repeat(512);
-//! let mut small = vec![0; text.len()];
-//! let len = workspaces
-//!     .compressor(CodecId::ZSTD, 3)?
-//!     .compress(&text, &mut small)?
-//!     .expect("text shrinks");
+//! let method = "zstd:3".parse::<Spec>()?.method().expect("it is not none");
+//! let text = b"the same again, ".repeat(8192);
+//! let mut packed = vec![0; text.len()];
+//!
+//! let verdict = compress_piece(&workspaces, method, &text, &mut packed, 4096);
+//! let Verdict::Compressed { stored, .. } = verdict else {
+//!     panic!("text shrinks");
+//! };
+//! assert_eq!(stored, 4096);
+//!
 //! let mut back = vec![0; text.len()];
-//! workspaces
-//!     .decompressor(CodecId::ZSTD)?
-//!     .decompress(&small[..len], &mut back)?;
+//! let mut decompressor = workspaces.decompressor(method.codec)?;
+//! assert_eq!(decompressor.decompress(&packed[..stored], &mut back)?, text.len());
 //! assert_eq!(back, text);
-//! # Ok(())
-//! # }
+//! # Ok::<(), compress::Error>(())
 //! ```
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod codec;
 mod error;
+mod heuristic;
 mod lzo;
+mod lzo1x;
+mod piece;
 mod registry;
+mod shelf;
+mod spec;
 mod sync;
 mod workspaces;
 mod zlib;
 mod zstd;
 
+#[cfg(all(test, shuttle))]
+mod models;
+
 pub use codec::{Codec, CodecId, Compressor, Decompressor};
 pub use error::Error;
+pub use heuristic::{Advice, Likely, Unlikely, advise};
 pub use lzo::{Lzo, SECTOR_SIZE};
+pub use piece::{RawReason, Verdict, compress_inline, compress_piece, room_to_save};
 pub use registry::Registry;
+pub use spec::{Method, Spec};
 pub use workspaces::{CompressorLease, DecompressorLease, Workspaces};
 pub use zlib::Zlib;
 pub use zstd::Zstd;

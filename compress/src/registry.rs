@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::sync::Arc;
-use crate::{Codec, CodecId, Lzo, Zlib, Zstd};
+use crate::{Codec, CodecId, Error, Lzo, Zlib, Zstd};
 
 /// Codecs by number and by name. Clones share the codecs.
 #[derive(Clone, Default)]
@@ -18,10 +18,19 @@ impl Registry {
         Self::default()
     }
 
-    /// zlib, lzo and zstd.
+    /// zlib, lzo and zstd, for volumes with sectors of 4 KiB.
     #[must_use]
     pub fn btrfs() -> Self {
-        Self::empty().with(Zlib).with(Lzo).with(Zstd)
+        Self::empty().with(Zlib).with(Lzo::default()).with(Zstd)
+    }
+
+    /// zlib, lzo and zstd, for volumes with sectors of so many bytes. Only lzo cares.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SectorSize`] if btrfs has no such sectors.
+    pub fn btrfs_with_sectors(sector_size: usize) -> Result<Self, Error> {
+        Ok(Self::btrfs().with(Lzo::new(sector_size)?))
     }
 
     /// Adds a codec, instead of one of the same number.
@@ -35,21 +44,24 @@ impl Registry {
     /// The codec of a number.
     #[must_use]
     pub fn get(&self, id: CodecId) -> Option<&dyn Codec> {
-        let codec = self.codecs.iter().find(|codec| codec.id() == id);
-        codec.map(|codec| &**codec)
+        self.iter().find(|codec| codec.id() == id)
     }
 
     /// The codec of a name.
     #[must_use]
     pub fn by_name(&self, name: &str) -> Option<&dyn Codec> {
-        let codec = self.codecs.iter().find(|codec| codec.name() == name);
-        codec.map(|codec| &**codec)
+        self.iter().find(|codec| codec.name() == name)
+    }
+
+    /// All codecs.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Codec> {
+        self.codecs.iter().map(|codec| &**codec)
     }
 }
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.codecs.iter().map(|codec| codec.name());
+        let names = self.iter().map(|codec| codec.name());
         f.debug_list().entries(names).finish()
     }
 }

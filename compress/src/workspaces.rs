@@ -3,38 +3,52 @@
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
+use crate::shelf::Shelf;
 use crate::sync::{Arc, Mutex};
-use crate::{CodecId, Compressor, Decompressor, Error, Registry};
+use crate::{Codec, CodecId, Compressor, Decompressor, Error, Registry};
 
-/// Keeps compressors and decompressors between uses. Clones share them.
+/// Lends compressors and decompressors to threads and takes them back. Clones share them.
+///
+/// There are at most `limit` of a kind, where a kind is a codec and a level, or a codec's
+/// decompressors. Who finds all of them in use waits for one to come back; who cannot make one for
+/// want of memory waits, too, as long as another exists. One decompressor of each codec exists from
+/// the start, and one compressor from [`Workspaces::reserve`] on, so none of these can fail later.
+///
+/// A thread that holds one and takes another of the same kind may wait for itself.
 #[derive(Clone)]
 pub struct Workspaces {
     core: Arc<Core>,
 }
 
+type CompressorShelf = Arc<Shelf<dyn Compressor>>;
+type DecompressorShelf = Arc<Shelf<dyn Decompressor>>;
+
 struct Core {
     registry: Registry,
-    keep: usize,
-    idle: Mutex<Idle>,
-}
-
-#[derive(Default)]
-struct Idle {
-    compressors: HashMap<(CodecId, i32), Vec<Box<dyn Compressor>>>,
-    decompressors: HashMap<CodecId, Vec<Box<dyn Decompressor>>>,
+    limit: usize,
+    /// Kinds that were asked for; levels are checked first, so their number is bounded.
+    compressors: Mutex<HashMap<(CodecId, i32), CompressorShelf>>,
+    decompressors: Vec<(CodecId, DecompressorShelf)>,
 }
 
 impl Workspaces {
-    /// Workspaces of the codecs of `registry`, of which at most `keep` of a kind are kept while
-    /// nobody uses them (at least one).
+    /// Workspaces of the codecs of `registry`, at most `limit` of a kind (at least one).
     #[must_use]
-    pub fn new(registry: Registry, keep: usize) -> Self {
+    pub fn new(registry: Registry, limit: usize) -> Self {
+        let decompressors = registry.iter().map(|codec| {
+            let shelf = Arc::new(Shelf::default());
+            // Without memory now, the first who takes one learns of it.
+            let _ = shelf.reserve(|| codec.decompressor());
+            (codec.id(), shelf)
+        });
+        let core = Core {
+            decompressors: decompressors.collect(),
+            compressors: Mutex::default(),
+            limit: limit.max(1),
+            registry,
+        };
         Self {
-            core: Arc::new(Core {
-                registry,
-                keep: keep.max(1),
-                idle: Mutex::default(),
-            }),
+            core: Arc::new(core),
         }
     }
 
@@ -44,56 +58,92 @@ impl Workspaces {
         &self.core.registry
     }
 
-    /// A compressor to use until it is dropped.
+    /// A compressor to use until it is dropped. Waits if `limit` of them are in use.
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], [`Error::Level`], [`Error::Context`].
+    /// [`Error::Unknown`], [`Error::Level`]; [`Error::Context`] if there is none and no memory for
+    /// one.
     pub fn compressor(&self, id: CodecId, level: i32) -> Result<CompressorLease, Error> {
-        let key = (id, level);
-        let mut idle = self.core.idle.lock();
-        let kept = idle.compressors.get_mut(&key).and_then(Vec::pop);
-        drop(idle);
-        let codec = self.core.registry.get(id).ok_or(Error::Unknown(id))?;
-        let compressor = kept.map_or_else(|| codec.compressor(level), Ok)?;
+        let (codec, shelf) = self.compressors_of(id, level)?;
+        let compressor = shelf.take(self.core.limit, || codec.compressor(level))?;
         Ok(CompressorLease {
-            core: Arc::clone(&self.core),
-            key,
+            shelf,
             compressor: Some(compressor),
         })
     }
 
-    /// A decompressor to use until it is dropped.
+    /// Makes sure that there is one compressor of a level, which is kept for good.
     ///
     /// # Errors
     ///
-    /// [`Error::Unknown`], [`Error::Context`].
+    /// [`Error::Unknown`], [`Error::Level`], [`Error::Context`].
+    pub fn reserve(&self, id: CodecId, level: i32) -> Result<(), Error> {
+        let (codec, shelf) = self.compressors_of(id, level)?;
+        shelf.reserve(|| codec.compressor(level))
+    }
+
+    /// A decompressor to use until it is dropped. Waits if `limit` of them are in use.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unknown`]; [`Error::Context`] if there is none and no memory for one.
     pub fn decompressor(&self, id: CodecId) -> Result<DecompressorLease, Error> {
-        let mut idle = self.core.idle.lock();
-        let kept = idle.decompressors.get_mut(&id).and_then(Vec::pop);
-        drop(idle);
         let codec = self.core.registry.get(id).ok_or(Error::Unknown(id))?;
-        let decompressor = kept.map_or_else(|| codec.decompressor(), Ok)?;
+        let mut shelves = self.core.decompressors.iter();
+        let (_, shelf) = shelves
+            .find(|shelf| shelf.0 == id)
+            .expect("there is a shelf for each codec of the registry");
+        let decompressor = shelf.take(self.core.limit, || codec.decompressor())?;
         Ok(DecompressorLease {
-            core: Arc::clone(&self.core),
-            id,
+            shelf: Arc::clone(shelf),
             decompressor: Some(decompressor),
         })
+    }
+
+    /// Frees what nobody uses, all but one of each kind.
+    pub fn shrink(&self) {
+        // Freeing takes long; takers of other kinds need not wait for it.
+        let shelves: Vec<_> = self.core.compressors.lock().values().cloned().collect();
+        shelves.iter().for_each(|shelf| shelf.shrink());
+        let decompressors = &self.core.decompressors;
+        decompressors.iter().for_each(|(_, shelf)| shelf.shrink());
+    }
+
+    /// How many compressors and decompressors there are, in use or not.
+    #[must_use]
+    pub fn live(&self) -> (usize, usize) {
+        let compressors = self.core.compressors.lock();
+        let decompressors = &self.core.decompressors;
+        (
+            compressors.values().map(|shelf| shelf.live()).sum(),
+            decompressors.iter().map(|(_, shelf)| shelf.live()).sum(),
+        )
+    }
+
+    fn compressors_of(
+        &self,
+        id: CodecId,
+        level: i32,
+    ) -> Result<(&dyn Codec, CompressorShelf), Error> {
+        let codec = self.core.registry.get(id).ok_or(Error::Unknown(id))?;
+        Error::check_level(codec.name(), level, codec.levels())?;
+        let mut compressors = self.core.compressors.lock();
+        let shelf = compressors.entry((id, level)).or_default();
+        Ok((codec, Arc::clone(shelf)))
     }
 }
 
 /// A borrowed compressor; goes back when it is dropped.
 pub struct CompressorLease {
-    core: Arc<Core>,
-    key: (CodecId, i32),
+    shelf: CompressorShelf,
     /// There until the drop.
     compressor: Option<Box<dyn Compressor>>,
 }
 
 /// A borrowed decompressor; goes back when it is dropped.
 pub struct DecompressorLease {
-    core: Arc<Core>,
-    id: CodecId,
+    shelf: DecompressorShelf,
     /// There until the drop.
     decompressor: Option<Box<dyn Decompressor>>,
 }
@@ -101,11 +151,7 @@ pub struct DecompressorLease {
 impl Drop for CompressorLease {
     fn drop(&mut self) {
         if let Some(compressor) = self.compressor.take() {
-            let mut idle = self.core.idle.lock();
-            let kept = idle.compressors.entry(self.key).or_default();
-            if kept.len() < self.core.keep {
-                kept.push(compressor);
-            }
+            self.shelf.put(compressor);
         }
     }
 }
@@ -113,11 +159,7 @@ impl Drop for CompressorLease {
 impl Drop for DecompressorLease {
     fn drop(&mut self) {
         if let Some(decompressor) = self.decompressor.take() {
-            let mut idle = self.core.idle.lock();
-            let kept = idle.decompressors.entry(self.id).or_default();
-            if kept.len() < self.core.keep {
-                kept.push(decompressor);
-            }
+            self.shelf.put(decompressor);
         }
     }
 }

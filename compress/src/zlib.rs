@@ -1,8 +1,12 @@
 //! zlib: one stream with its header and checksum.
+//!
+//! libdeflate makes and reads whole streams, faster than zlib-rs and smaller at each level; it
+//! cannot stop where the destination ends, so zlib-rs reads the beginnings of streams.
 
 use std::ops::RangeInclusive;
 
-use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
+use flate2::{Decompress, FlushDecompress, Status};
+use libdeflater::{CompressionError, CompressionLvl, DecompressionError};
 
 use crate::{Codec, CodecId, Compressor, Decompressor, Error};
 
@@ -31,42 +35,37 @@ impl Codec for Zlib {
     }
 
     fn compressor(&self, level: i32) -> Result<Box<dyn Compressor>, Error> {
-        match u32::try_from(level) {
-            Ok(accepted) if LEVELS.contains(&level) => Ok(Box::new(ZlibCompressor(Compress::new(
-                Compression::new(accepted),
-                true,
-            )))),
-            _ => Err(Error::Level {
-                codec: NAME,
-                level,
-                levels: LEVELS,
-            }),
-        }
+        Error::check_level(NAME, level, LEVELS)?;
+        let level = CompressionLvl::new(level).expect("libdeflate has levels 0 to 12");
+        Ok(Box::new(ZlibCompressor(libdeflater::Compressor::new(
+            level,
+        ))))
     }
 
     fn decompressor(&self) -> Result<Box<dyn Decompressor>, Error> {
-        Ok(Box::new(ZlibDecompressor(Decompress::new(true))))
+        Ok(Box::new(ZlibDecompressor {
+            whole: libdeflater::Decompressor::new(),
+            beginning: None,
+        }))
     }
 }
 
-struct ZlibCompressor(Compress);
+struct ZlibCompressor(libdeflater::Compressor);
 
 impl Compressor for ZlibCompressor {
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Option<usize>, Error> {
-        self.0.reset();
-        match self.0.compress(src, dst, FlushCompress::Finish) {
-            Ok(Status::StreamEnd) => Ok(usize::try_from(self.0.total_out()).ok()),
-            Ok(Status::Ok | Status::BufError) => Ok(None),
-            Err(error) => Err(Error::Compress {
-                codec: NAME,
-                len: src.len(),
-                why: error.to_string(),
-            }),
+        match self.0.zlib_compress(src, dst) {
+            Ok(len) => Ok(Some(len)),
+            Err(CompressionError::InsufficientSpace) => Ok(None),
         }
     }
 }
 
-struct ZlibDecompressor(Decompress);
+struct ZlibDecompressor {
+    whole: libdeflater::Decompressor,
+    /// Made when it is first needed.
+    beginning: Option<Decompress>,
+}
 
 impl Decompressor for ZlibDecompressor {
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, Error> {
@@ -75,12 +74,19 @@ impl Decompressor for ZlibDecompressor {
             len: src.len(),
             why,
         };
-        self.0.reset(true);
-        let status = self
-            .0
+        match self.whole.zlib_decompress(src, dst) {
+            Ok(made) => return Ok(made),
+            Err(DecompressionError::BadData) => {
+                return Err(bad("the stream is damaged".to_owned()));
+            }
+            Err(DecompressionError::InsufficientSpace) => {}
+        }
+        let stream = self.beginning.get_or_insert_with(|| Decompress::new(true));
+        stream.reset(true);
+        let status = stream
             .decompress(src, dst, FlushDecompress::Finish)
             .map_err(|error| bad(error.to_string()))?;
-        let made = usize::try_from(self.0.total_out()).unwrap_or(usize::MAX);
+        let made = usize::try_from(stream.total_out()).unwrap_or(usize::MAX);
         if status == Status::StreamEnd || made == dst.len() {
             return Ok(made);
         }

@@ -2,7 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective, get_error_name};
+use zstd_safe::zstd_sys::ZSTD_ErrorCode;
+use zstd_safe::{
+    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name,
+    is_error_kind,
+};
 
 use crate::{Codec, CodecId, Compressor, Decompressor, Error};
 
@@ -33,16 +37,11 @@ impl Codec for Zstd {
     }
 
     fn compressor(&self, level: i32) -> Result<Box<dyn Compressor>, Error> {
-        if !LEVELS.contains(&level) {
-            return Err(Error::Level {
-                codec: NAME,
-                level,
-                levels: LEVELS,
-            });
-        }
+        Error::check_level(NAME, level, LEVELS)?;
         let mut context = CCtx::try_create().ok_or(Error::Context { codec: NAME })?;
         for parameter in [
             CParameter::CompressionLevel(level),
+            CParameter::WindowLog(MAX_WINDOW_LOG),
             CParameter::ContentSizeFlag(true),
             CParameter::ChecksumFlag(false),
         ] {
@@ -50,44 +49,36 @@ impl Codec for Zstd {
                 .set_parameter(parameter)
                 .map_err(|code| failed(0, code))?;
         }
-        Ok(Box::new(ZstdCompressor {
-            context,
-            windowed: false,
-        }))
+        Ok(Box::new(ZstdCompressor(context)))
     }
 
     fn decompressor(&self) -> Result<Box<dyn Decompressor>, Error> {
-        let context = DCtx::try_create().ok_or(Error::Context { codec: NAME })?;
-        Ok(Box::new(ZstdDecompressor { context }))
+        let mut context = DCtx::try_create().ok_or(Error::Context { codec: NAME })?;
+        // What a frame may make the context allocate; kernels refuse larger windows, too.
+        context
+            .set_parameter(DParameter::WindowLogMax(MAX_WINDOW_LOG))
+            .map_err(|code| failed(0, code))?;
+        Ok(Box::new(ZstdDecompressor(context)))
     }
 }
 
-struct ZstdCompressor {
-    context: CCtx<'static>,
-    /// Whether the window was bounded: only sources longer than it need that, and zstd chooses
-    /// better parameters itself for shorter ones.
-    windowed: bool,
-}
+struct ZstdCompressor(CCtx<'static>);
 
 impl Compressor for ZstdCompressor {
+    /// One call knows all of the source: that is what pledges the size, and narrows the window to
+    /// the source as if it were not bounded.
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Option<usize>, Error> {
-        if src.len() > 1 << MAX_WINDOW_LOG && !self.windowed {
-            self.context
-                .set_parameter(CParameter::WindowLog(MAX_WINDOW_LOG))
-                .map_err(|code| failed(src.len(), code))?;
-            self.windowed = true;
-        }
-        match self.context.compress2(dst, src) {
+        match self.0.compress2(dst, src) {
             Ok(len) => Ok(Some(len)),
-            Err(code) if get_error_name(code) == "Destination buffer is too small" => Ok(None),
+            Err(code) if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) => {
+                Ok(None)
+            }
             Err(code) => Err(failed(src.len(), code)),
         }
     }
 }
 
-struct ZstdDecompressor {
-    context: DCtx<'static>,
-}
+struct ZstdDecompressor(DCtx<'static>);
 
 impl Decompressor for ZstdDecompressor {
     fn decompress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<usize, Error> {
@@ -96,15 +87,16 @@ impl Decompressor for ZstdDecompressor {
             len: src.len(),
             why: why.to_owned(),
         };
-        self.context
+        self.0
             .reset(ResetDirective::SessionOnly)
             .map_err(|code| bad(get_error_name(code)))?;
+        // A whole frame for which there is room takes libzstd's path without a window.
         let mut input = InBuffer::around(src);
         let mut output = OutBuffer::around(dst);
         loop {
             let before = (input.pos(), output.pos());
             let left = self
-                .context
+                .0
                 .decompress_stream(&mut output, &mut input)
                 .map_err(|code| bad(get_error_name(code)))?;
             if left == 0 || output.pos() == output.capacity() {

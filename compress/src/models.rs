@@ -1,0 +1,96 @@
+//! Workspaces under a scheduler that tries interleavings.
+//!
+//! A lost wake-up is a deadlock here, which the checker reports.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use shuttle::thread;
+
+use crate::Error;
+use crate::shelf::Shelf;
+
+const ITERATIONS: usize = 2000;
+const THREADS: usize = 4;
+
+/// Runs a model under random schedules and under ones with few preemptions.
+fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
+    shuttle::check_random(model, ITERATIONS);
+    shuttle::check_pct(model, ITERATIONS, 3);
+}
+
+/// `limit` things, more threads than that, each of which takes one twice; `spare` things can be
+/// made, the next fails for want of memory.
+fn storm(limit: usize, spare: usize) {
+    let shelf = Arc::new(Shelf::<u8>::default());
+    shelf.reserve(|| Ok(Box::new(0))).unwrap();
+    let made = Arc::new(AtomicUsize::new(1));
+    let in_use = Arc::new(AtomicUsize::new(0));
+    let threads: Vec<_> = (0..THREADS)
+        .map(|_| {
+            let (shelf, made, in_use) =
+                (Arc::clone(&shelf), Arc::clone(&made), Arc::clone(&in_use));
+            thread::spawn(move || {
+                for _ in 0..2 {
+                    let make = || {
+                        thread::yield_now();
+                        if made.load(Ordering::SeqCst) > spare {
+                            return Err(Error::Context { codec: "none" });
+                        }
+                        made.fetch_add(1, Ordering::SeqCst);
+                        Ok(Box::new(0))
+                    };
+                    let one = shelf.take(limit, make).expect("one was made beforehand");
+                    assert!(in_use.fetch_add(1, Ordering::SeqCst) < limit, "I6");
+                    thread::yield_now();
+                    in_use.fetch_sub(1, Ordering::SeqCst);
+                    shelf.put(one);
+                }
+            })
+        })
+        .collect();
+    shelf.shrink();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert!((1..=limit).contains(&shelf.live()));
+    shelf.shrink();
+    assert_eq!(shelf.live(), 1);
+}
+
+/// Data-path bug: a workspace came back between the failed try and the sleep.
+#[test]
+fn sleeper_never_woken() {
+    check(|| storm(1, THREADS));
+    check(|| storm(2, THREADS));
+}
+
+#[test]
+fn without_memory_all_share_the_one_that_was_made_beforehand() {
+    check(|| storm(3, 0));
+    check(|| storm(3, 1));
+}
+
+/// Without any, and no memory for one, everybody gets the error and nobody sleeps.
+#[test]
+fn nobody_waits_for_what_never_comes() {
+    check(|| {
+        let shelf = Arc::new(Shelf::<u8>::default());
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let shelf = Arc::clone(&shelf);
+                thread::spawn(move || {
+                    let make = || {
+                        thread::yield_now();
+                        Err(Error::Context { codec: "none" })
+                    };
+                    assert!(shelf.take(2, make).is_err());
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(shelf.live(), 0);
+    });
+}

@@ -1,0 +1,149 @@
+//! A bounded number of things of one kind, to borrow.
+
+use crate::Error;
+use crate::sync::{Condvar, Mutex, MutexGuard};
+
+/// Lends what was returned, makes more up to a limit, and lets others wait.
+pub(crate) struct Shelf<T: ?Sized> {
+    state: Mutex<State<T>>,
+    /// Something came back, or room to make one.
+    changed: Condvar,
+}
+
+struct State<T: ?Sized> {
+    idle: Vec<Box<T>>,
+    /// Idle, lent, and being made.
+    live: usize,
+    /// Threads that sleep.
+    waiting: usize,
+}
+
+impl<T: ?Sized> Default for State<T> {
+    fn default() -> Self {
+        Self {
+            idle: Vec::new(),
+            live: 0,
+            waiting: 0,
+        }
+    }
+}
+
+impl<T: ?Sized> Default for Shelf<T> {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            changed: Condvar::default(),
+        }
+    }
+}
+
+impl<T: ?Sized> Shelf<T> {
+    /// One to use. With `limit` (at least one) in use it waits until one comes back, and likewise
+    /// if none can be made while others exist; so what was made once is always there in the end.
+    ///
+    /// # Errors
+    ///
+    /// What `make` gives, if there is none to wait for.
+    pub(crate) fn take(
+        &self,
+        limit: usize,
+        make: impl Fn() -> Result<Box<T>, Error>,
+    ) -> Result<Box<T>, Error> {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(idle) = state.idle.pop() {
+                return Ok(idle);
+            }
+            if state.live >= limit.max(1) {
+                state = self.wait(state);
+                continue;
+            }
+            state.live += 1;
+            drop(state);
+            let made = Making(Some(self)).made(&make);
+            match made {
+                Ok(made) => return Ok(made),
+                Err(error) => {
+                    state = self.state.lock();
+                    // Looked at again under the lock: one may have come back meanwhile.
+                    if state.idle.is_empty() {
+                        if state.live == 0 {
+                            return Err(error);
+                        }
+                        state = self.wait(state);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes one if there is none, so that nobody who takes one later can fail for want of memory.
+    pub(crate) fn reserve(&self, make: impl Fn() -> Result<Box<T>, Error>) -> Result<(), Error> {
+        if self.state.lock().live > 0 {
+            return Ok(());
+        }
+        let one = self.take(usize::MAX, make)?;
+        self.put(one);
+        Ok(())
+    }
+
+    pub(crate) fn put(&self, one: Box<T>) {
+        let mut state = self.state.lock();
+        state.idle.push(one);
+        self.wake(state);
+    }
+
+    /// Frees what nobody uses, all but one.
+    pub(crate) fn shrink(&self) {
+        let mut state = self.state.lock();
+        // With two idle, one is to be freed; with one idle and one lent, too.
+        let spare = state.idle.len().min(state.live.saturating_sub(1));
+        let keep = state.idle.len() - spare;
+        let freed = state.idle.split_off(keep);
+        state.live -= freed.len();
+        drop(state);
+        drop(freed);
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.state.lock().live
+    }
+
+    fn wait<'a>(&'a self, mut state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        state.waiting += 1;
+        let mut state = self.changed.wait(state);
+        state.waiting -= 1;
+        state
+    }
+
+    /// Under the lock that a taker holds from its look at the state to its sleep, so that no wake-up
+    /// is lost; and one is enough, since a taker who comes first will return what it took.
+    fn wake(&self, state: MutexGuard<'_, State<T>>) {
+        let anybody = state.waiting > 0;
+        drop(state);
+        if anybody {
+            self.changed.notify_one();
+        }
+    }
+}
+
+/// Takes back the room for one if making it fails or panics.
+struct Making<'a, T: ?Sized>(Option<&'a Shelf<T>>);
+
+impl<T: ?Sized> Making<'_, T> {
+    fn made(mut self, make: impl Fn() -> Result<Box<T>, Error>) -> Result<Box<T>, Error> {
+        let made = make()?;
+        self.0 = None;
+        Ok(made)
+    }
+}
+
+impl<T: ?Sized> Drop for Making<'_, T> {
+    fn drop(&mut self) {
+        if let Some(shelf) = self.0 {
+            let mut state = shelf.state.lock();
+            state.live -= 1;
+            shelf.wake(state);
+        }
+    }
+}
