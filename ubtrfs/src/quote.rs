@@ -1,29 +1,48 @@
-//! Names for eyes.
+//! Names that may hold anything, shown so that they can do no harm.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// A name that can do a terminal no harm: control characters and what is not UTF-8 are escaped.
-pub(crate) fn quoted(name: &[u8]) -> Cow<'_, str> {
-    match std::str::from_utf8(name) {
-        Ok(text) if !text.chars().any(char::is_control) => Cow::Borrowed(text),
-        _ => {
-            let mut safe = String::new();
-            for chunk in name.utf8_chunks() {
-                for c in chunk.valid().chars() {
-                    if c.is_control() {
-                        safe.extend(c.escape_default());
-                    } else {
-                        safe.push(c);
-                    }
+/// `name` with control characters, invalid UTF-8 and backslashes escaped as in C.
+///
+/// A name of printable characters only comes back as it is.
+#[must_use]
+pub fn quoted(name: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(name)
+        && !text
+            .chars()
+            .any(|c| c.is_control() || c == '\\' || is_invisible(c))
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(name.len() + 8);
+    for chunk in name.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\n' => out.push_str("\\n"),
+                '\t' => out.push_str("\\t"),
+                '\r' => out.push_str("\\r"),
+                '\\' => out.push_str("\\\\"),
+                c if c.is_control() || is_invisible(c) => {
+                    let mut bytes = [0; 4];
+                    escape(&mut out, c.encode_utf8(&mut bytes).as_bytes());
                 }
-                for byte in chunk.invalid() {
-                    // Writing to a string cannot fail.
-                    let _ = write!(safe, "\\x{byte:02x}");
-                }
+                c => out.push(c),
             }
-            Cow::Owned(safe)
         }
+        escape(&mut out, chunk.invalid());
+    }
+    Cow::Owned(out)
+}
+
+/// Characters that reorder or hide what stands around them.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+fn escape(out: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        write!(out, "\\{byte:03o}").expect("writing to a string");
     }
 }
 
@@ -32,10 +51,10 @@ mod tests {
     use super::quoted;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped() {
-        assert_eq!(quoted(b"plain name"), "plain name");
-        assert_eq!(quoted("gr\u{fc}n".as_bytes()), "gr\u{fc}n");
-        assert_eq!(quoted(b"a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
-        assert_eq!(quoted(b"\xff-"), "\\xff-");
+    fn only_what_could_do_harm_is_escaped() {
+        assert_eq!(quoted("grün und $blau'".as_bytes()), "grün und $blau'");
+        assert_eq!(quoted(b"a\nb\x1b[31m\xff\\"), "a\\nb\\033[31m\\377\\\\");
+        assert_eq!(quoted("a\u{202e}b".as_bytes()), "a\\342\\200\\256b");
+        assert_eq!(quoted("\u{85}".as_bytes()), "\\302\\205");
     }
 }

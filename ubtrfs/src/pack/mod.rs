@@ -1,0 +1,85 @@
+//! `ubtrfs pack`
+
+mod content;
+mod packer;
+mod summary;
+mod totals;
+
+pub use packer::{Options, Packed, Packer};
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use fs_core::{Compression, Filesystem};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use crate::cli::Pack;
+use crate::error::Error;
+use crate::image::{NewImage, volume_options};
+use crate::mkfs;
+use crate::report::Report;
+use crate::source::Exclude;
+
+/// Makes an image out of a directory.
+///
+/// # Errors
+///
+/// DIR cannot be read at all, or the image cannot be made. What is wrong with single names goes
+/// to `report`.
+pub fn run(args: &Pack, report: &Report) -> Result<(), Error> {
+    let begun = Instant::now();
+    let exclude = Exclude::new(&args.exclude).map_err(Error::Usage)?;
+    let time = mkfs::now()?;
+    let options = volume_options(&args.volume, args.memory, time)?;
+    let dir = open_dir(args)?;
+    let image = NewImage::begin(&args.image, args.volume.force)?;
+    let volume = mkfs::make(&image, &options)?;
+    let failed = |error: &dyn std::fmt::Display| Error::path(&args.image, error);
+
+    let compression = args.compress.0;
+    let mut builder = Filesystem::builder(volume)
+        .cache_bytes(args.memory / 2)
+        .queue_bytes(args.memory / 4)
+        .compression(compression.map(|(codec, level)| Compression { codec, level }));
+    if let Some(threads) = args.threads {
+        builder = builder.threads(threads.into());
+    }
+    let fs = builder.build().map_err(|e| failed(&e))?;
+    let totals = report
+        .bar()
+        .and_then(|bar| totals::count(&dir, bar.clone()));
+    let options = Options {
+        exclude,
+        one_file_system: args.one_file_system,
+        left_out: image.ids()?,
+        created: time,
+        changed: mkfs::source_date_epoch()?,
+    };
+    let packed = Packer::new(&fs, options, report).pack(dir, &args.dir, &args.image);
+    drop(totals);
+    let packed = packed?;
+    fs.sync().map_err(|e| failed(&e))?;
+    report.interrupt().check()?;
+    fs.volume().finish_growth().map_err(|e| failed(&e))?;
+    let stats = fs.stats();
+    fs.unmount().map_err(|e| failed(&e))?;
+    report.interrupt().check()?;
+    let image_bytes = image.file().metadata().map_err(|e| failed(&e))?.len();
+    image.publish()?;
+    report.end_bar();
+    let summary = summary::Summary::new(&packed, &stats, image_bytes, begun.elapsed(), report);
+    if args.json {
+        summary.print_json()
+    } else if !args.quiet {
+        summary.print()
+    } else {
+        Ok(())
+    }
+}
+
+fn open_dir(args: &Pack) -> Result<OwnedFd, Error> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(CWD, &args.dir, flags, Mode::empty())
+        .map_err(|errno| Error::path(&args.dir, io::Error::from(errno)))
+}
