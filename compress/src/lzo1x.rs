@@ -347,3 +347,115 @@ fn copy_match(dst: &mut [u8], made: &mut usize, len: usize, distance: usize) -> 
     }
     Ok(())
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn packed(src: &[u8]) -> Vec<u8> {
+        let mut dst = vec![0; worst_case(src.len())];
+        let len = compress(src, &mut dst, &mut Table::new()).unwrap();
+        dst.truncate(len);
+        dst
+    }
+
+    /// Ours and another crate's agree on what a stream holds.
+    fn both_read(stream: &[u8], src: &[u8]) {
+        let mut back = vec![0x55; src.len()];
+        assert_eq!(decompress(stream, &mut back), Ok(src.len()));
+        assert!(back == src);
+        let mut back = vec![0x55; src.len()];
+        let made = lzokay::decompress::decompress(stream, &mut back);
+        assert_eq!(made, Ok(src.len()));
+        assert!(back == src);
+    }
+
+    /// Runs of bytes, copies from any distance, and single new bytes.
+    fn sources() -> impl Strategy<Value = Vec<u8>> {
+        let part = (any::<u16>(), 1_usize..600, 0_u8..3, any::<u8>());
+        prop::collection::vec(part, 0..200).prop_map(|parts| {
+            let mut bytes = Vec::new();
+            for (place, len, kind, byte) in parts {
+                match kind {
+                    0 => bytes.resize(bytes.len() + len, byte),
+                    1 if !bytes.is_empty() => {
+                        let from = usize::from(place) % bytes.len();
+                        for at in from..from + len {
+                            bytes.push(bytes[at]);
+                        }
+                    }
+                    _ => bytes.extend((0..len.min(300)).map(|n| byte.wrapping_mul(n as u8 | 1))),
+                }
+            }
+            bytes.truncate(MAX_SEGMENT);
+            bytes
+        })
+    }
+
+    /// Every length around the limits of the instructions, of literals and of matches, near and far.
+    #[test]
+    fn limits_of_instructions() {
+        for len in (0..300).chain([510, 511, 512, 527, 528, 529, 600]) {
+            let literals: Vec<u8> = (0..len as u32)
+                .flat_map(|n| (n * n).to_be_bytes())
+                .collect();
+            both_read(&packed(&literals[..len]), &literals[..len]);
+            let repeated = [&literals[..len], &literals[..len], b"x"].concat();
+            both_read(&packed(&repeated), &repeated);
+            both_read(&packed(&vec![7; len]), &vec![7; len]);
+            for distance in [2047, 2048, 2049, 16_383, 16_384, 16_385, 49_151, 49_152] {
+                let mut far: Vec<u8> = b"the same words, "
+                    .iter()
+                    .copied()
+                    .cycle()
+                    .take(len)
+                    .collect();
+                far.extend(
+                    literals
+                        .iter()
+                        .cycle()
+                        .take(distance - len.min(distance))
+                        .chain(&[0; 600])
+                        .take(distance - len.min(distance)),
+                );
+                far.resize(distance, 0);
+                far.extend_from_within(..len.min(far.len()));
+                both_read(&packed(&far), &far);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(src in sources()) {
+            let stream = packed(&src);
+            prop_assert!(stream.len() <= worst_case(src.len()));
+            both_read(&stream, &src);
+            // The other way round.
+            both_read(&lzokay::compress::compress(&src).unwrap(), &src);
+        }
+
+        /// Both refuse, or both read the same.
+        #[test]
+        fn damage_is_judged_as_others_judge_it(
+            src in sources(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut stream = packed(&src);
+            *at.get_mut(&mut stream) = byte;
+            let (mut ours, mut theirs) = (vec![0; 4096], vec![0; 4096]);
+            let made = decompress(&stream, &mut ours);
+            // What comes first is not always a literal there.
+            if stream[0] > 17 {
+                let expected = lzokay::decompress::decompress(&stream, &mut theirs);
+                prop_assert_eq!(made.ok(), expected.ok());
+                if let Ok(made) = made {
+                    prop_assert!(ours[..made] == theirs[..made]);
+                }
+            }
+        }
+    }
+}

@@ -53,9 +53,9 @@ fn storm(limit: usize, spare: usize) {
     for thread in threads {
         thread.join().unwrap();
     }
-    assert!((1..=limit).contains(&shelf.live()));
+    assert!((1..=limit).contains(&shelf.existing()));
     shelf.shrink();
-    assert_eq!(shelf.live(), 1);
+    assert_eq!(shelf.existing(), 1);
 }
 
 /// Data-path bug: a workspace came back between the failed try and the sleep.
@@ -91,6 +91,6 @@ fn nobody_waits_for_what_never_comes() {
         for thread in threads {
             thread.join().unwrap();
         }
-        assert_eq!(shelf.live(), 0);
+        assert_eq!(shelf.existing(), 0);
     });
 }

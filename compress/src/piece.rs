@@ -96,3 +96,145 @@ fn attempt(
     let compressor = workspaces.compressor(method.codec, method.level);
     Some(compressor.and_then(|mut compressor| compressor.compress(src, dst)))
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::{Codec, CodecId, Compressor, Decompressor, Registry};
+
+    /// A codec whose result is as long as its level says.
+    struct AsLong;
+
+    impl Codec for AsLong {
+        fn id(&self) -> CodecId {
+            CodecId(99)
+        }
+        fn name(&self) -> &'static str {
+            "aslong"
+        }
+        fn levels(&self) -> std::ops::RangeInclusive<i32> {
+            -1..=1 << 20
+        }
+        fn default_level(&self) -> i32 {
+            0
+        }
+        fn compressor(&self, level: i32) -> Result<Box<dyn Compressor>, Error> {
+            match usize::try_from(level) {
+                Ok(len) => Ok(Box::new(Fills(len))),
+                Err(_) => Err(Error::Context { codec: "aslong" }),
+            }
+        }
+        fn decompressor(&self) -> Result<Box<dyn Decompressor>, Error> {
+            Err(Error::Context { codec: "aslong" })
+        }
+    }
+
+    struct Fills(usize);
+
+    impl Compressor for Fills {
+        fn compress(&mut self, _: &[u8], dst: &mut [u8]) -> Result<Option<usize>, Error> {
+            let room = dst.get_mut(..self.0);
+            Ok(room.map(|room| {
+                room.fill(0xcc);
+                self.0
+            }))
+        }
+    }
+
+    fn spaces() -> Workspaces {
+        Workspaces::new(Registry::btrfs().with(AsLong), 1)
+    }
+
+    fn method(len: i32) -> Method {
+        Method {
+            codec: CodecId(99),
+            level: len,
+        }
+    }
+
+    fn piece(src: usize, len: i32, room: usize) -> (Verdict, Vec<u8>) {
+        let mut dst = vec![0x55; room];
+        let verdict = compress_piece(&spaces(), method(len), &vec![0; src], &mut dst, 4096);
+        (verdict, dst)
+    }
+
+    #[test]
+    fn a_sector_must_be_saved() {
+        let no_gain = Verdict::Raw(RawReason::NoGain);
+        let keeps = |src: usize, len: i32| {
+            let stored = (len as usize).next_multiple_of(4096);
+            let len = len as usize;
+            assert_eq!(
+                piece(src, len as i32, 131_072).0,
+                Verdict::Compressed { len, stored }
+            );
+        };
+        keeps(8192, 4096);
+        assert_eq!(piece(8192, 4097, 131_072).0, no_gain);
+        keeps(4097, 4096);
+        assert_eq!(piece(4097, 4097, 131_072).0, no_gain);
+        keeps(131_072, 126_976);
+        assert_eq!(piece(131_072, 126_977, 131_072).0, no_gain);
+        keeps(12_289, 12_288);
+        keeps(12_288, 8192);
+        assert_eq!(piece(12_288, 8193, 131_072).0, no_gain);
+    }
+
+    #[test]
+    fn one_sector_cannot_save_one() {
+        for src in [0, 1, 4095, 4096] {
+            assert_eq!(piece(src, 1, 8192).0, Verdict::Raw(RawReason::TooShort));
+        }
+        assert_eq!(room_to_save(4096, 4096), None);
+        assert_eq!(room_to_save(4097, 4096), Some(4096));
+        assert_eq!(room_to_save(65_536, 65_536), None);
+        assert_eq!(room_to_save(usize::MAX, 4096), None);
+    }
+
+    #[test]
+    fn zeros_follow_up_to_the_sector_and_no_further() {
+        let (verdict, dst) = piece(20_000, 5000, 12_288);
+        let (len, stored) = (5000, 8192);
+        assert_eq!(verdict, Verdict::Compressed { len, stored });
+        assert!(dst[..len].iter().all(|byte| *byte == 0xcc));
+        assert!(dst[len..stored].iter().all(|byte| *byte == 0));
+        assert!(dst[stored..].iter().all(|byte| *byte == 0x55));
+    }
+
+    #[test]
+    fn a_short_destination_is_a_tighter_limit() {
+        assert_eq!(piece(20_000, 5000, 8191).0, Verdict::Raw(RawReason::NoGain));
+        assert_eq!(piece(20_000, 1, 4095).0, Verdict::Raw(RawReason::TooShort));
+    }
+
+    /// Data-path bug: writeback failed for want of memory.
+    #[test]
+    fn without_memory_the_piece_is_raw() {
+        let error = Error::Context { codec: "aslong" };
+        let raw = Verdict::Raw(RawReason::Failed(error));
+        assert_eq!(piece(8192, -1, 4096).0, raw);
+    }
+
+    #[test]
+    fn inline_is_limited_in_bytes() {
+        let inline = |src: usize, len: i32, limit: usize| {
+            let mut dst = [0x55; 4096];
+            let verdict = compress_inline(&spaces(), method(len), &vec![0; src], &mut dst, limit);
+            if let Verdict::Compressed { len, stored } = verdict {
+                assert_eq!(len, stored);
+                assert!(dst[len..].iter().all(|byte| *byte == 0x55));
+            }
+            verdict
+        };
+        let fits = |len| Verdict::Compressed { len, stored: len };
+        assert_eq!(inline(4096, 2048, 2048), fits(2048));
+        let no_gain = Verdict::Raw(RawReason::NoGain);
+        assert_eq!(inline(4096, 2049, 2048), no_gain);
+        assert_eq!(inline(100, 99, 2048), fits(99));
+        assert_eq!(inline(100, 100, 2048), no_gain);
+        for (src, limit) in [(0, 2048), (1, 2048), (100, 0)] {
+            let too_short = Verdict::Raw(RawReason::TooShort);
+            assert_eq!(inline(src, 1, limit), too_short);
+        }
+    }
+}

@@ -12,8 +12,10 @@ pub(crate) struct Shelf<T: ?Sized> {
 
 struct State<T: ?Sized> {
     idle: Vec<Box<T>>,
-    /// Idle, lent, and being made.
-    live: usize,
+    /// Idle and lent. Once there is one, there always is.
+    existing: usize,
+    /// Being made.
+    making: usize,
     /// Threads that sleep.
     waiting: usize,
 }
@@ -22,7 +24,8 @@ impl<T: ?Sized> Default for State<T> {
     fn default() -> Self {
         Self {
             idle: Vec::new(),
-            live: 0,
+            existing: 0,
+            making: 0,
             waiting: 0,
         }
     }
@@ -54,32 +57,30 @@ impl<T: ?Sized> Shelf<T> {
             if let Some(idle) = state.idle.pop() {
                 return Ok(idle);
             }
-            if state.live >= limit.max(1) {
+            if state.existing + state.making >= limit.max(1) {
                 state = self.wait(state);
                 continue;
             }
-            state.live += 1;
+            state.making += 1;
             drop(state);
-            let made = Making(Some(self)).made(&make);
-            match made {
+            let error = match Making(Some(self)).made(&make) {
                 Ok(made) => return Ok(made),
-                Err(error) => {
-                    state = self.state.lock();
-                    // Looked at again under the lock: one may have come back meanwhile.
-                    if state.idle.is_empty() {
-                        if state.live == 0 {
-                            return Err(error);
-                        }
-                        state = self.wait(state);
-                    }
-                }
+                Err(error) => error,
+            };
+            state = self.state.lock();
+            // Those that are being made are no hope: their makers may think the same of this one.
+            if state.existing == 0 {
+                return Err(error);
+            }
+            if state.idle.is_empty() {
+                state = self.wait(state);
             }
         }
     }
 
     /// Makes one if there is none, so that nobody who takes one later can fail for want of memory.
     pub(crate) fn reserve(&self, make: impl Fn() -> Result<Box<T>, Error>) -> Result<(), Error> {
-        if self.state.lock().live > 0 {
+        if self.state.lock().existing > 0 {
             return Ok(());
         }
         let one = self.take(usize::MAX, make)?;
@@ -96,17 +97,18 @@ impl<T: ?Sized> Shelf<T> {
     /// Frees what nobody uses, all but one.
     pub(crate) fn shrink(&self) {
         let mut state = self.state.lock();
-        // With two idle, one is to be freed; with one idle and one lent, too.
-        let spare = state.idle.len().min(state.live.saturating_sub(1));
+        // What is lent counts as the one to keep; what is being made does not, since that may fail.
+        let spare = state.idle.len().min(state.existing.saturating_sub(1));
         let keep = state.idle.len() - spare;
         let freed = state.idle.split_off(keep);
-        state.live -= freed.len();
+        state.existing -= freed.len();
         drop(state);
         drop(freed);
     }
 
-    pub(crate) fn live(&self) -> usize {
-        self.state.lock().live
+    /// How many there are, idle or lent.
+    pub(crate) fn existing(&self) -> usize {
+        self.state.lock().existing
     }
 
     fn wait<'a>(&'a self, mut state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
@@ -127,22 +129,29 @@ impl<T: ?Sized> Shelf<T> {
     }
 }
 
-/// Takes back the room for one if making it fails or panics.
+/// Room for one that is being made; given up if that fails or panics.
 struct Making<'a, T: ?Sized>(Option<&'a Shelf<T>>);
 
 impl<T: ?Sized> Making<'_, T> {
     fn made(mut self, make: impl Fn() -> Result<Box<T>, Error>) -> Result<Box<T>, Error> {
         let made = make()?;
-        self.0 = None;
+        if let Some(shelf) = self.0.take() {
+            let mut state = shelf.state.lock();
+            state.making -= 1;
+            state.existing += 1;
+        }
         Ok(made)
     }
 }
 
 impl<T: ?Sized> Drop for Making<'_, T> {
     fn drop(&mut self) {
-        if let Some(shelf) = self.0 {
-            let mut state = shelf.state.lock();
-            state.live -= 1;
+        let Some(shelf) = self.0 else { return };
+        let mut state = shelf.state.lock();
+        state.making -= 1;
+        // Who waits for one that exists is woken when it comes back. Waking it now would let two
+        // that find no memory wake each other for ever.
+        if state.existing == 0 {
             shelf.wake(state);
         }
     }

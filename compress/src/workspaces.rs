@@ -112,12 +112,15 @@ impl Workspaces {
 
     /// How many compressors and decompressors there are, in use or not.
     #[must_use]
-    pub fn live(&self) -> (usize, usize) {
+    pub fn existing(&self) -> (usize, usize) {
         let compressors = self.core.compressors.lock();
         let decompressors = &self.core.decompressors;
         (
-            compressors.values().map(|shelf| shelf.live()).sum(),
-            decompressors.iter().map(|(_, shelf)| shelf.live()).sum(),
+            compressors.values().map(|shelf| shelf.existing()).sum(),
+            decompressors
+                .iter()
+                .map(|(_, shelf)| shelf.existing())
+                .sum(),
         )
     }
 
@@ -189,5 +192,66 @@ impl Deref for DecompressorLease {
 impl DerefMut for DecompressorLease {
     fn deref_mut(&mut self) -> &mut (dyn Decompressor + 'static) {
         &mut **self.decompressor.as_mut().expect("only taken by drop")
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn one_of_each_codec_exists_from_the_start() {
+        let spaces = Workspaces::new(Registry::btrfs(), 2);
+        assert_eq!(spaces.existing(), (0, 3));
+        spaces.reserve(CodecId::ZSTD, 3).unwrap();
+        spaces.reserve(CodecId::ZSTD, 3).unwrap();
+        assert_eq!(spaces.existing(), (1, 3));
+    }
+
+    #[test]
+    fn what_comes_back_is_lent_again() {
+        let spaces = Workspaces::new(Registry::btrfs(), 4);
+        for _ in 0..10 {
+            let _one = spaces.compressor(CodecId::LZO, 1).unwrap();
+            let _other = spaces.compressor(CodecId::LZO, 1).unwrap();
+            let _read = spaces.decompressor(CodecId::LZO).unwrap();
+        }
+        assert_eq!(spaces.existing(), (2, 3));
+        spaces.shrink();
+        assert_eq!(spaces.existing(), (1, 3));
+    }
+
+    #[test]
+    fn the_limit_makes_takers_wait() {
+        let spaces = Workspaces::new(Registry::btrfs(), 0);
+        let lease = spaces.compressor(CodecId::ZLIB, 9).unwrap();
+        let (told, tell) = mpsc::channel();
+        let waiter = thread::spawn({
+            let spaces = spaces.clone();
+            move || {
+                let _lease = spaces.compressor(CodecId::ZLIB, 9).unwrap();
+                told.send(()).unwrap();
+            }
+        });
+        // Other kinds are not held up.
+        drop(spaces.compressor(CodecId::ZLIB, 8).unwrap());
+        assert!(tell.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(lease);
+        tell.recv().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(spaces.existing(), (2, 3));
+    }
+
+    #[test]
+    fn what_is_asked_for_in_vain_leaves_no_trace() {
+        let spaces = Workspaces::new(Registry::btrfs(), 1);
+        for level in 16..1000 {
+            assert!(spaces.compressor(CodecId::ZSTD, level).is_err());
+        }
+        assert!(spaces.core.compressors.lock().is_empty());
     }
 }
