@@ -433,8 +433,11 @@ mod tests {
             let stream = packed(&src);
             prop_assert!(stream.len() <= worst_case(src.len()));
             both_read(&stream, &src);
-            // The other way round.
-            both_read(&lzokay::compress::compress(&src).unwrap(), &src);
+            // The other way round. Of no bytes, the other crate makes a first literal run of none,
+            // which the format reads as a match; segments of an extent are never empty.
+            if !src.is_empty() {
+                both_read(&lzokay::compress::compress(&src).unwrap(), &src);
+            }
         }
 
         /// Both refuse, or both read the same.

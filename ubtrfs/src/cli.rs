@@ -213,7 +213,7 @@ pub struct Unpack {
     pub quiet: bool,
     /// The image
     pub image: PathBuf,
-    /// [PATH] DIR: what to take out, and the directory where it goes
+    /// What of the image to take out (all of it by default), and the directory where it goes
     #[arg(required = true, num_args = 1..=2, value_name = "[PATH] DIR")]
     pub path_and_dir: Vec<OsString>,
 }
