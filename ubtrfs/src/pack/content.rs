@@ -121,7 +121,8 @@ impl<V: Volume> Copy<'_, '_, V> {
             .into
             .write_from(start, end - start, &mut |window: &mut [u8]| {
                 if interrupt.check().is_err() {
-                    return Err(io::ErrorKind::Interrupted.into());
+                    // Not `ErrorKind::Interrupted`, which asks the cache to try again.
+                    return Err(io::Error::other("stopped by a signal"));
                 }
                 // One byte more than there should be tells without another call whether the file
                 // has grown.

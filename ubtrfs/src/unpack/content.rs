@@ -19,10 +19,11 @@ const MAX_LOST: u64 = 4096;
 const MIN_MAPS: u64 = 16 << 20;
 
 /// Writes a file's data and leaves its holes out. What cannot be read is a hole, and the first
-/// reason for that is told.
+/// reason for that is told. `nbytes`: see [`fs_core::Attrs`].
 pub(super) fn copy<V: Volume>(
     fs: &Filesystem<V>,
     id: InodeId,
+    nbytes: u64,
     to: &OutFile,
     interrupt: &Interrupt,
 ) -> Result<Option<String>, Error> {
@@ -41,8 +42,8 @@ pub(super) fn copy<V: Volume>(
         lost: 0,
         problem: None,
     };
-    // Files of one window have no holes worth an extent lookup of their own.
-    let result = if size <= WINDOW / 8 {
+    // A small file without holes is not worth an extent lookup of its own.
+    let result = if size <= WINDOW && nbytes >= size {
         copy.data(0..size)
     } else {
         copy.ranges(fs, id, size)

@@ -511,7 +511,8 @@ impl<V: Volume> Filler<'_, V> {
 
     fn fill(&self, job: &Job) {
         // An interrupt is noticed by whoever hands out the jobs.
-        match content::copy(self.fs, job.id, &job.file, self.report.interrupt()) {
+        let interrupt = self.report.interrupt();
+        match content::copy(self.fs, job.id, job.attrs.nbytes, &job.file, interrupt) {
             Ok(None) => {}
             Ok(Some(problem)) => self.report.problem(&job.path, problem),
             Err(_) => return,
