@@ -6,11 +6,13 @@ use compress::{Registry, Workspaces};
 use delalloc::{Limits, SpaceLedger};
 use ordered_wq::{Budget, OrderedQueue, Pool};
 use pagecache::Cache;
+use readpath::{Decode, ReadPath};
 
 use crate::error::Error;
 use crate::filesystem::Filesystem;
 use crate::pipeline_trace::{PipelineEvent, PipelineObserver};
 use crate::policy::Compression;
+use crate::read::{PoolThreads, VolumeDisk};
 use crate::shared::Shared;
 use crate::stats::Counters;
 use crate::sync::{Arc, AtomicU64, Mutex, thread};
@@ -112,14 +114,14 @@ impl<V: Volume> Builder<V> {
             data: self.volume.data_available(),
             ..Limits::UNLIMITED
         });
+        let volume = Arc::new(self.volume);
+        let workspaces = Arc::new(Workspaces::new(self.codecs, self.threads + 1));
         let shared = Shared {
             queue: OrderedQueue::new(&pool),
             writer: Writer::start().map_err(|e| threads(&e))?,
-            limits,
             ledger,
             cache: Cache::new(self.cache_bytes),
             budget: Budget::new(self.queue_bytes),
-            workspaces: Workspaces::new(self.codecs, self.threads + 1),
             compression: self.compression,
             inodes: Mutex::new(HashMap::new()),
             raw_run: Mutex::new(None),
@@ -127,7 +129,14 @@ impl<V: Volume> Builder<V> {
             observer: self.observer,
             metadata_due: AtomicU64::new(0),
             claims: AtomicU64::new(0),
-            volume: self.volume,
+            reads: ReadPath::new(
+                Arc::new(VolumeDisk::new(&volume, limits.sector_size)),
+                Arc::clone(&workspaces) as Arc<dyn Decode>,
+                Arc::new(PoolThreads(pool)),
+            ),
+            limits,
+            workspaces,
+            volume,
         };
         Ok(Filesystem::new(Arc::new(shared)))
     }

@@ -17,18 +17,9 @@ pub enum Error {
         /// The volume's own words.
         source: VolumeError,
     },
-    /// Data of one inode could not be read.
-    #[error("inode {}, bytes {}..{}: {source}", id.ino, range.start, range.end)]
-    Read {
-        /// Whose data.
-        id: InodeId,
-        /// Bytes of the file that could not be had.
-        range: Range<u64>,
-        /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
-        /// In the terms that decide an errno.
-        kind: ErrorKind,
-    },
+    /// Data of one inode could not be read: the error names inode, range and cause.
+    #[error(transparent)]
+    Read(#[from] readpath::Error),
     /// Dirty data of one inode did not reach the device.
     #[error("inode {}, bytes {}..{} could not be written: {message}", id.ino, range.start, range.end)]
     Writeback {
@@ -117,7 +108,8 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Volume { source, .. } => source.kind().into(),
-            Self::Read { kind, .. } | Self::Writeback { kind, .. } => *kind,
+            Self::Read(error) => volume_error(error).map_or(ErrorKind::Io, |e| e.kind().into()),
+            Self::Writeback { kind, .. } => *kind,
             Self::NoSpace { .. } => ErrorKind::NoSpace,
             Self::Source(_) | Self::NotIdle(_) => ErrorKind::Io,
             Self::WrongType { .. } | Self::Config(_) => ErrorKind::Invalid,
@@ -126,5 +118,15 @@ impl Error {
 
     pub(crate) fn volume(what: &'static str) -> impl FnOnce(VolumeError) -> Self {
         move |source| Self::Volume { what, source }
+    }
+}
+
+/// What the volume said, where it was the volume that could not be read.
+fn volume_error(error: &readpath::Error) -> Option<&VolumeError> {
+    match error {
+        readpath::Error::Maps { source, .. } | readpath::Error::Device { source, .. } => {
+            source.downcast_ref()
+        }
+        _ => None,
     }
 }

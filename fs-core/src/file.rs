@@ -5,16 +5,19 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use delalloc::{SyncMode, Until};
-use pagecache::{Error as CacheError, FOLIO_SIZE, MissingPages, PAGE_SIZE};
+use pagecache::{Error as CacheError, FOLIO_SIZE, MissingPages, PAGE_SIZE, ReadaheadWindow};
 
 use crate::error::Error;
 use crate::inode::Inode;
 use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
 use crate::stats::add;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex};
 use crate::volume::{InodeId, Volume};
 use crate::writeback::MAX_CLAIM;
+
+/// Bytes that are read ahead of a sequential reader, at most; less where the cache is small.
+const MAX_READAHEAD: u64 = 4 << 20;
 
 /// Largest offset that a file can reach.
 const MAX_SIZE: u64 = i64::MAX as u64 & !(PAGE_SIZE - 1);
@@ -23,11 +26,16 @@ const MAX_SIZE: u64 = i64::MAX as u64 & !(PAGE_SIZE - 1);
 pub struct File<V: Volume> {
     pub(crate) shared: Arc<Shared<V>>,
     pub(crate) inode: Arc<Inode>,
+    pub(crate) readahead: Mutex<ReadaheadWindow>,
 }
 
 impl<V: Volume> File<V> {
     pub(crate) fn new(shared: Arc<Shared<V>>, inode: Arc<Inode>) -> Self {
-        Self { shared, inode }
+        Self {
+            shared,
+            inode,
+            readahead: Mutex::new(ReadaheadWindow::new(MAX_READAHEAD)),
+        }
     }
 
     /// Which inode it is.

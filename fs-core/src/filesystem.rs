@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use delalloc::{SyncMode, Until};
+use readpath::Stats as ReadStats;
 
 use crate::builder::Builder;
 use crate::error::Error;
@@ -77,6 +78,12 @@ impl<V: Volume> Filesystem<V> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()
+    }
+
+    /// What has been read so far.
+    #[must_use]
+    pub fn read_stats(&self) -> ReadStats {
+        self.shared.reads.stats()
     }
 
     /// The inode that `name` leads to.
@@ -260,6 +267,8 @@ impl<V: Volume> Filesystem<V> {
     /// As [`Filesystem::sync`]; [`Error::NotIdle`] names what was left.
     pub fn unmount(self) -> Result<(), Error> {
         self.sync()?;
+        // What was read ahead and nobody waited for.
+        self.shared.reads.quiesce();
         self.check_idle()
     }
 
@@ -276,6 +285,9 @@ impl<V: Volume> Filesystem<V> {
         }
         if shared.queue.unfinished() > 0 {
             left.push(format!("{} pieces are queued", shared.queue.unfinished()));
+        }
+        if !shared.reads.is_idle() {
+            left.push("something is being read".to_owned());
         }
         let cache = shared.cache.stats();
         if cache.dirty > 0 || cache.writeback > 0 {

@@ -101,7 +101,7 @@ pub use filesystem::{Filesystem, SetAttrs};
 pub use memory::MemoryVolume;
 pub use pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
 pub use policy::Compression;
-pub use readpath::{ExtentKind, ExtentMap};
+pub use readpath::{Error as ReadError, ExtentKind, ExtentMap, Stats as ReadStats};
 pub use stats::Stats;
 pub use volume::{
     Attrs, Commit, DataIo, DataSpace, DirEntry, ExtentStore, FileExtent, FileType, InodeId,

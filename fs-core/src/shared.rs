@@ -7,11 +7,13 @@ use compress::Workspaces;
 use delalloc::SpaceLedger;
 use ordered_wq::{Budget, OrderedQueue};
 use pagecache::Cache;
+use readpath::ReadPath;
 
 use crate::error::{Error, ErrorKind};
 use crate::inode::{Inode, WriteFailure};
 use crate::pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
 use crate::policy::Compression;
+use crate::read::VolumeDisk;
 use crate::stats::{Counters, add};
 use crate::submit::RawRun;
 use crate::sync::{Arc, AtomicU64, Mutex};
@@ -22,12 +24,13 @@ use crate::writer::Writer;
 pub(crate) struct Shared<V: Volume> {
     pub(crate) queue: OrderedQueue,
     pub(crate) writer: Writer<V>,
-    pub(crate) volume: V,
+    pub(crate) reads: ReadPath<V::Locator, VolumeDisk<V>>,
+    pub(crate) volume: Arc<V>,
     pub(crate) limits: VolumeLimits,
     pub(crate) ledger: SpaceLedger,
     pub(crate) cache: Cache,
     pub(crate) budget: Budget,
-    pub(crate) workspaces: Workspaces,
+    pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) compression: Option<Compression>,
     pub(crate) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
     /// Raw pieces of the claim whose ordered parts run now, not yet submitted. Taken by the

@@ -146,6 +146,9 @@ impl<L: Locator, D: DiskRead<L> + Verify<L>> Healing<'_, L, D> {
         let healed = found_bad - damaged;
         count(&self.counters.healed_sectors, healed as u64);
         count(&self.counters.damaged_sectors, damaged as u64);
+        if healed > 0 {
+            self.disk.healed(&self.request, healed);
+        }
         tracing::warn!(
             disk = ?self.request.disk,
             offset = self.request.offset,

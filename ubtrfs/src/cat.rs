@@ -12,7 +12,6 @@ use crate::report::Report;
 const MEMORY: u64 = 128 << 20;
 /// Bytes that are asked for at once.
 const WINDOW: u64 = 1 << 20;
-const SECTOR: u64 = 4096;
 
 /// Writes files to the standard output, one behind the other.
 ///
@@ -43,44 +42,22 @@ fn one(fs: &Image, path: &[u8]) -> Result<(), Error> {
     let mut out = stdout().lock();
     let mut offset = 0;
     while offset < file.size() {
-        let (pieces, error) = read_until_error(&file, offset);
+        // What is in front of damage comes first, then the error.
+        let pieces = match file.read_bytes(offset, WINDOW) {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                out.flush()?;
+                return Err(failed(error));
+            }
+        };
+        if pieces.is_empty() {
+            break;
+        }
         for bytes in &pieces {
             out.write_all(bytes)?;
             offset += bytes.len() as u64;
         }
-        if let Some(error) = error {
-            out.flush()?;
-            return Err(failed(error));
-        }
-        if pieces.is_empty() {
-            break;
-        }
     }
     out.flush()?;
     Ok(())
-}
-
-/// What can be read of the window at `offset`, and why not more: sector by sector where it cannot
-/// be had at once, so that what is in front of the damage is not lost.
-fn read_until_error<V: fs_core::Volume>(
-    file: &fs_core::File<V>,
-    offset: u64,
-) -> (Vec<bytes::Bytes>, Option<fs_core::Error>) {
-    if let Ok(pieces) = file.read_bytes(offset, WINDOW) {
-        return (pieces, None);
-    }
-    let mut pieces = Vec::new();
-    let end = file.size().min(offset.saturating_add(WINDOW));
-    let mut at = offset;
-    while at < end {
-        match file.read_bytes(at, SECTOR.min(end - at)) {
-            Ok(sector) if !sector.is_empty() => {
-                at += sector.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
-                pieces.extend(sector);
-            }
-            Ok(_) => break,
-            Err(error) => return (pieces, Some(error)),
-        }
-    }
-    (pieces, None)
 }

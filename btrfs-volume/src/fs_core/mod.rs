@@ -382,6 +382,12 @@ impl DataIo for crate::Volume {
     fn verify(&self, at: Bytenr, bytes: &[u8]) -> VolumeResult<Vec<usize>> {
         Ok(Reader::verify(self, at, bytes)?)
     }
+
+    fn healed(&self, at: Bytenr, sectors: usize) {
+        self.storage().warn(format!(
+            "data at {at}: {sectors} damaged sectors were read from another copy"
+        ));
+    }
 }
 
 impl Commit for crate::Volume {

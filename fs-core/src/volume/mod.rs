@@ -134,6 +134,11 @@ pub trait DataIo: ExtentStore {
     /// Indexes of the sectors of `bytes` (read at `at`) that do not match their stored checksum.
     /// A sector without a stored checksum matches.
     fn verify(&self, at: Self::Locator, bytes: &[u8]) -> VolumeResult<Vec<usize>>;
+    /// Told that `sectors` sectors at `at` or behind it were damaged and were read from another
+    /// mirror.
+    fn healed(&self, at: Self::Locator, sectors: usize) {
+        let _ = (at, sectors);
+    }
 }
 
 /// Making it last.

@@ -26,4 +26,8 @@ pub trait DiskRead<L>: Send + Sync {
     /// All are passed at once so that what lies next to each other on the device can be read
     /// together; they come in file order.
     fn read(&self, requests: &[DiskRange<L>], mirror: usize) -> Vec<Result<Bytes, BoxError>>;
+    /// Told that `sectors` of what `request` names were bad and came from another copy.
+    fn healed(&self, request: &DiskRange<L>, sectors: usize) {
+        let _ = (request, sectors);
+    }
 }

@@ -115,8 +115,7 @@ impl<V: Volume> Copy<'_, V> {
             if self.interrupt.check().is_err() {
                 return Err(Stop::Interrupted);
             }
-            let window = WINDOW.min(range.end - at);
-            at = match self.file.read_bytes(at, window) {
+            at = match self.file.read_bytes(at, WINDOW.min(range.end - at)) {
                 Ok(pieces) => {
                     let next = self.write(at, &pieces)?;
                     if next == at {
@@ -124,32 +123,25 @@ impl<V: Volume> Copy<'_, V> {
                     }
                     next
                 }
-                Err(_) => self.sectors(at..at + window)?,
+                Err(error) => self.lose(at, error)?,
             };
         }
         Ok(())
     }
 
-    /// A sector at a time, so that the ones around a damaged one are saved.
-    fn sectors(&mut self, range: Range<u64>) -> Result<u64, Stop> {
-        let mut at = range.start;
-        while at < range.end {
-            let end = range.end.min((at / SECTOR + 1) * SECTOR);
-            match self.file.read_bytes(at, end - at) {
-                Ok(pieces) => {
-                    self.write(at, &pieces)?;
-                }
-                Err(error) => {
-                    self.lost += 1;
-                    self.give_up(error.to_string());
-                    if self.lost > MAX_LOST {
-                        return Err(Stop::GivenUp);
-                    }
-                }
-            }
-            at = end;
+    /// Passes what `error` says cannot be read, so that what lies behind it is saved.
+    fn lose(&mut self, at: u64, error: fs_core::Error) -> Result<u64, Stop> {
+        let next_sector = (at / SECTOR + 1) * SECTOR;
+        let end = match &error {
+            fs_core::Error::Read(error) => error.range().end.max(next_sector),
+            _ => next_sector,
+        };
+        self.lost += (end - at).div_ceil(SECTOR);
+        self.give_up(error.to_string());
+        if self.lost > MAX_LOST {
+            return Err(Stop::GivenUp);
         }
-        Ok(at)
+        Ok(end)
     }
 
     fn write(&mut self, at: u64, pieces: &[bytes::Bytes]) -> Result<u64, Stop> {
