@@ -245,6 +245,84 @@ fn a_damaged_sector_is_an_error_and_never_data() {
     assert!(error.to_string().contains("checksum"), "{error}");
 }
 
+/// A file of 40 pieces of text on a filesystem whose cache is cold.
+fn cold_file(fs: &Filesystem<MemoryVolume>) -> (InodeId, Vec<u8>) {
+    let id = new_file(fs, "a");
+    let data = text(40 * 131_072);
+    let file = fs.open(id).unwrap();
+    file.write(0, &data).unwrap();
+    file.finish().unwrap();
+    fs.sync().unwrap();
+    (id, data)
+}
+
+#[test]
+fn a_sequential_reader_is_read_ahead_of_and_each_extent_decompressed_once() {
+    let fs = filesystem(MemoryVolume::new(u64::MAX));
+    let (id, data) = cold_file(&fs);
+    let file = fs.open(id).unwrap();
+    let mut got = vec![0; data.len()];
+    for (at, part) in (0..).step_by(10_000).zip(got.chunks_mut(10_000)) {
+        assert_eq!(file.read(at, part).unwrap(), part.len());
+    }
+    assert!(got == data);
+    let stats = fs.read_stats();
+    assert_eq!(stats.decompressions, 40);
+    // Without readahead each piece would be a fetch of its own.
+    assert!(stats.fetches < 30, "{stats:?}");
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+#[test]
+fn readers_of_one_file_share_what_they_read() {
+    let fs = filesystem(MemoryVolume::new(u64::MAX));
+    let (id, data) = cold_file(&fs);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let file = fs.open(id).unwrap();
+                let parts = file.read_bytes(0, u64::MAX).unwrap();
+                assert!(parts.concat() == data);
+            });
+        }
+    });
+    assert_eq!(fs.read_stats().decompressions, 40);
+    fs.unmount().unwrap();
+}
+
+#[test]
+fn what_is_read_ahead_is_over_at_unmount() {
+    for _ in 0..20 {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let (id, data) = cold_file(&fs);
+        let file = fs.open(id).unwrap();
+        let parts = file.read_bytes(0, 300_000).unwrap();
+        assert!(parts.concat() == data[..300_000]);
+        drop((parts, file));
+        fs.unmount().unwrap();
+    }
+}
+
+#[test]
+fn what_is_in_front_of_damage_is_read() {
+    let fs = filesystem(MemoryVolume::new(u64::MAX));
+    let (id, data) = cold_file(&fs);
+    assert!(fs.volume().damage(id, 3 * 131_072, 0));
+    let file = fs.open(id).unwrap();
+    let parts = file.read_bytes(1000, 1 << 20).unwrap();
+    assert!(parts.concat() == data[1000..3 * 131_072]);
+    let fs_core::Error::Read(error) = file.read_bytes(3 * 131_072, 10).unwrap_err() else {
+        panic!("another error");
+    };
+    assert_eq!(error.range(), 3 * 131_072..4 * 131_072);
+    let parts = file.read_bytes(error.range().end, 1 << 20).unwrap();
+    assert!(parts.concat() == data[4 * 131_072..4 * 131_072 + (1 << 20)]);
+    // Nothing of it may be taken for what a partial write keeps.
+    let error = file.write(3 * 131_072 + 1, b"x").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+}
+
 #[test]
 fn what_was_synced_survives_a_power_cut() {
     let volume = MemoryVolume::with_faults(u64::MAX, Faults::remembering_commits());

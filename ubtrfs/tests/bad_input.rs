@@ -556,3 +556,56 @@ fn a_flip_in_data_spoils_only_that_file() {
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout == [&noise[..sector], &tree::text(1 << 20)].concat());
 }
+
+#[test]
+fn damaged_data_comes_from_its_other_copy_with_a_warning() {
+    let test = "damaged_data_comes_from_its_other_copy_with_a_warning";
+    if !support::has_progs(test) || !support::can_mount(test) {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let image = temp.path().join("image");
+    fs::File::create(&image)
+        .unwrap()
+        .set_len(300 << 20)
+        .unwrap();
+    support::tool("mkfs.btrfs", &["-q", "-d", "dup", text(&image)]);
+    let mounted = support::Mounted::new(&image, &temp.path().join("mnt"), "loop,compress=zstd");
+    let noise = tree::noise(300_000, 1);
+    fs::write(mounted.path().join("noise"), &noise).unwrap();
+    mounted.unmount();
+    // The first copy of the file's middle.
+    let mut bytes = fs::read(&image).unwrap();
+    let needle = &noise[200_000..200_064];
+    let places: Vec<usize> = (0..bytes.len() - 64)
+        .filter(|at| bytes[*at] == needle[0] && bytes[*at..*at + 64] == *needle)
+        .collect();
+    assert_eq!(places.len(), 2);
+    bytes[places[0]] ^= 1;
+    fs::write(&image, &bytes).unwrap();
+    let cat = ubtrfs(&["cat", text(&image), "noise"]);
+    let stderr = String::from_utf8_lossy(&cat.stderr);
+    assert!(cat.status.success(), "{stderr}");
+    assert!(cat.stdout == noise);
+    assert!(
+        stderr.contains("warning") && stderr.contains("copy"),
+        "{stderr}"
+    );
+    // And where both are damaged, what is in front of it comes, and the error.
+    bytes[places[1]] ^= 1;
+    fs::write(&image, &bytes).unwrap();
+    let cat = ubtrfs(&["cat", text(&image), "noise"]);
+    let stderr = String::from_utf8_lossy(&cat.stderr);
+    assert_eq!(cat.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("noise") && stderr.contains("checksum"),
+        "{stderr}"
+    );
+    assert!(noise.starts_with(&cat.stdout) && cat.stdout.len() == 200_000 / 4096 * 4096);
+    let out = temp.path().join("out");
+    let unpack = ubtrfs(&["unpack", "-q", text(&image), text(&out)]);
+    assert_eq!(unpack.status.code(), Some(1));
+    let mut expected = noise;
+    expected[200_000 / 4096 * 4096..][..4096].fill(0);
+    assert!(fs::read(out.join("noise")).unwrap() == expected);
+}

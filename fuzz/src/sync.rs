@@ -1,0 +1,3 @@
+//! What is shared.
+
+pub(crate) use std::sync::Arc;
