@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::fuzz::{Fuzz, TARGETS};
 use crate::steps::{Selection, Step};
 
 pub(crate) const HELP: &str = "\
@@ -15,13 +16,19 @@ cargo xtask test [--only STEP]... [-p CRATE]... [-- TEST_ARGS...]
     TEST_ARGS go to the test programs: a name, --nocapture, ...
 
 cargo xtask tidy
-    Checks what no compiler does: layers, names, sizes, documents.";
+    Checks what no compiler does: layers, names, sizes, documents.
+
+cargo xtask fuzz TARGET [--seconds N]
+    Feeds TARGET (image, zlib, lzo or zstd) with hostile input for N seconds
+    (60), guided by coverage. Needs a C++ compiler. What it learns is kept in
+    target/fuzz/TARGET, and input that breaks something in target/fuzz.";
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
     Help,
     Test(Selection),
     Tidy,
+    Fuzz(Fuzz),
 }
 
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -39,9 +46,30 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             None => Ok(Command::Tidy),
             Some(arg) => Err(format!("tidy takes no argument, not '{arg}'")),
         },
+        "fuzz" => fuzz(args).map(Command::Fuzz),
         "test" => selection(args).map(Command::Test),
         other => Err(format!("there is no command '{other}'")),
     }
+}
+
+fn fuzz(mut args: impl Iterator<Item = String>) -> Result<Fuzz, String> {
+    let target = args.next().ok_or("fuzz needs a target")?;
+    if !TARGETS.contains(&target.as_str()) {
+        let known = TARGETS.join(", ");
+        return Err(format!("there is no target '{target}', but {known}"));
+    }
+    let mut seconds = 60;
+    while let Some(arg) = args.next() {
+        let value = match arg.split_once('=') {
+            Some(("--seconds", value)) => value.to_owned(),
+            None if arg == "--seconds" => args.next().ok_or("--seconds needs a value")?,
+            _ => return Err(format!("fuzz doesn't know '{arg}'")),
+        };
+        seconds = value
+            .parse()
+            .map_err(|_| format!("'{value}' is no number of seconds"))?;
+    }
+    Ok(Fuzz { target, seconds })
 }
 
 fn selection(mut args: impl Iterator<Item = String>) -> Result<Selection, String> {
@@ -96,6 +124,15 @@ mod tests {
         assert_eq!(parsed("test"), Ok(Command::Test(Selection::default())));
         assert_eq!(parsed("tidy"), Ok(Command::Tidy));
         assert_eq!(parsed("test --help"), Ok(Command::Help));
+        let fuzz = |seconds| {
+            Ok(Command::Fuzz(Fuzz {
+                target: "lzo".into(),
+                seconds,
+            }))
+        };
+        assert_eq!(parsed("fuzz lzo"), fuzz(60));
+        assert_eq!(parsed("fuzz lzo --seconds 5"), fuzz(5));
+        assert_eq!(parsed("fuzz lzo --seconds=7"), fuzz(7));
     }
 
     #[test]
@@ -107,6 +144,10 @@ mod tests {
             ("test --only lint", "lint"),
             ("test --fast", "--fast"),
             ("tidy up", "up"),
+            ("fuzz", "target"),
+            ("fuzz lz4", "lz4"),
+            ("fuzz lzo --seconds x", "x"),
+            ("fuzz lzo --minutes 1", "--minutes"),
         ] {
             assert!(parsed(line).unwrap_err().contains(named), "{line}");
         }

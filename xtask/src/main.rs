@@ -2,6 +2,7 @@
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod cli;
+mod fuzz;
 mod skips;
 mod source;
 mod steps;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         Ok(Command::Test(selection)) => steps::run(&root, &selection),
+        Ok(Command::Fuzz(what)) => fuzz::run(&root, &what),
         Ok(Command::Tidy) => tidy::run(&root, &[]),
         Err(message) => {
             eprintln!("xtask: {message}\n\n{}", cli::HELP);
