@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::bench::{Bench, What};
 use crate::fuzz::{Fuzz, TARGETS};
 use crate::steps::{Selection, Step};
 
@@ -18,6 +19,14 @@ cargo xtask test [--only STEP]... [-p CRATE]... [-- TEST_ARGS...]
 cargo xtask tidy
     Checks what no compiler does: layers, names, sizes, documents.
 
+cargo xtask bench pack|read [--rounds N] [--size SIZE] [--files N] [--dir DIR]
+                  [--mkfs PROGRAM] [--only NAME]
+    Compares us with the kernel, mkfs.btrfs, mksquashfs and the limit, taking
+    turns for N rounds (3), and prints tables. The corpus is a file of SIZE (1G)
+    and N small files (50000) made of what the machine has, in DIR (/dev/shm
+    where it has room). The kernel takes part for root only. PROGRAM is the
+    mkfs.btrfs to compare with. NAME: only contestants whose name contains it.
+
 cargo xtask fuzz TARGET [--seconds N]
     Feeds TARGET (image, zlib, lzo or zstd) with hostile input for N seconds
     (60), guided by coverage. Needs a C++ compiler. What it learns is kept in
@@ -29,6 +38,7 @@ pub(crate) enum Command {
     Test(Selection),
     Tidy,
     Fuzz(Fuzz),
+    Bench(Bench),
 }
 
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -46,10 +56,59 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             None => Ok(Command::Tidy),
             Some(arg) => Err(format!("tidy takes no argument, not '{arg}'")),
         },
+        "bench" => bench(args).map(Command::Bench),
         "fuzz" => fuzz(args).map(Command::Fuzz),
         "test" => selection(args).map(Command::Test),
         other => Err(format!("there is no command '{other}'")),
     }
+}
+
+fn bench(mut args: impl Iterator<Item = String>) -> Result<Bench, String> {
+    let mut bench = match args.next().as_deref() {
+        Some("pack") => Bench::new(What::Pack),
+        Some("read") => Bench::new(What::Read),
+        Some(other) => return Err(format!("bench knows pack and read, not '{other}'")),
+        None => return Err("bench needs pack or read".into()),
+    };
+    while let Some(arg) = args.next() {
+        let (option, inline) = match arg.split_once('=') {
+            Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
+            None => (arg, None),
+        };
+        let known = ["--rounds", "--size", "--files", "--dir", "--mkfs", "--only"];
+        if !known.contains(&option.as_str()) {
+            return Err(format!("bench doesn't know '{option}'"));
+        }
+        let value = inline
+            .or_else(|| args.next())
+            .ok_or_else(|| format!("{option} needs a value"))?;
+        let number = || size(&value).ok_or_else(|| format!("{option}: '{value}' is no number"));
+        match option.as_str() {
+            "--rounds" => bench.rounds = number()?.max(1) as usize,
+            "--size" => bench.size = number()?.max(1),
+            "--files" => bench.files = number()? as usize,
+            "--dir" => bench.dir = Some(value.into()),
+            "--mkfs" => bench.mkfs = value,
+            _ => bench.only = Some(value),
+        }
+    }
+    Ok(bench)
+}
+
+/// A number, with K, M or G for powers of 1024.
+fn size(text: &str) -> Option<u64> {
+    let shift = match text.chars().last()? {
+        'K' | 'k' => 10,
+        'M' | 'm' => 20,
+        'G' | 'g' => 30,
+        _ => 0,
+    };
+    let digits = if shift > 0 {
+        &text[..text.len() - 1]
+    } else {
+        text
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn fuzz(mut args: impl Iterator<Item = String>) -> Result<Fuzz, String> {
@@ -136,6 +195,22 @@ mod tests {
     }
 
     #[test]
+    fn benchmarks_have_sizes() {
+        let mut wanted = Bench::new(What::Read);
+        wanted.size = 32 << 20;
+        wanted.files = 500;
+        wanted.rounds = 1;
+        wanted.only = Some("kernel".into());
+        let command = parsed("bench read --size=32M --files 500 --rounds 1 --only kernel");
+        assert_eq!(command, Ok(Command::Bench(wanted)));
+        assert_eq!(size("7"), Some(7));
+        assert_eq!(size("3K"), Some(3072));
+        assert_eq!(size("99999999999999999999"), None);
+        assert_eq!(size("99999999999999G"), None);
+        assert_eq!(size(""), None);
+    }
+
+    #[test]
     fn what_is_not_understood_is_named() {
         for (line, named) in [
             ("", "command"),
@@ -145,6 +220,11 @@ mod tests {
             ("test --fast", "--fast"),
             ("tidy up", "up"),
             ("fuzz", "target"),
+            ("bench", "pack"),
+            ("bench write", "write"),
+            ("bench pack --size 1T", "1T"),
+            ("bench pack --rounds", "--rounds"),
+            ("bench read --speed 3", "--speed"),
             ("fuzz lz4", "lz4"),
             ("fuzz lzo --seconds x", "x"),
             ("fuzz lzo --minutes 1", "--minutes"),

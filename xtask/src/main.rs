@@ -1,6 +1,7 @@
 //! What a developer of ubtrfs runs: `cargo xtask test`, `cargo xtask tidy`.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
+mod bench;
 mod cli;
 mod fuzz;
 mod skips;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         Ok(Command::Test(selection)) => steps::run(&root, &selection),
+        Ok(Command::Bench(what)) => bench::run(&root, &what),
         Ok(Command::Fuzz(what)) => fuzz::run(&root, &what),
         Ok(Command::Tidy) => tidy::run(&root, &[]),
         Err(message) => {

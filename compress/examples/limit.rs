@@ -1,0 +1,106 @@
+//! How fast it could be: threads that do nothing but read, compress and write, or read and
+//! decompress. What a filesystem does beyond that is its overhead.
+//!
+//! `limit compress LEVEL THREADS INPUT OUTPUT` reads pieces of 128 KiB, compresses each with
+//! libzstd and writes it behind the last one; `OUTPUT.index` tells where each begins and ends.
+//! `limit decompress THREADS INPUT` reads them back and drops what comes out.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that fails has nothing to say"
+)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
+
+const PIECE: u64 = 128 << 10;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["compress", level, threads, input, output] => compress(
+            level.parse().unwrap(),
+            threads.parse().unwrap(),
+            input,
+            output,
+        ),
+        ["decompress", threads, input] => decompress(threads.parse().unwrap(), input),
+        _ => {
+            eprintln!("usage: limit compress LEVEL THREADS INPUT OUTPUT");
+            eprintln!("       limit decompress THREADS INPUT");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn compress(level: i32, threads: usize, input: &str, output: &str) {
+    let from = File::open(input).unwrap();
+    let to = File::create(output).unwrap();
+    let len = from.metadata().unwrap().len();
+    let next = AtomicU64::new(0);
+    let end = AtomicU64::new(0);
+    let index = Mutex::new(vec![(0, 0); len.div_ceil(PIECE) as usize]);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut context = CCtx::create();
+                context
+                    .set_parameter(CParameter::CompressionLevel(level))
+                    .unwrap();
+                let mut piece = vec![0; PIECE as usize];
+                let mut packed = vec![0; compress_bound(piece.len())];
+                loop {
+                    let at = next.fetch_add(PIECE, Ordering::Relaxed);
+                    if at >= len {
+                        break;
+                    }
+                    let piece = &mut piece[..PIECE.min(len - at) as usize];
+                    from.read_exact_at(piece, at).unwrap();
+                    let made = context.compress2(&mut packed[..], piece).unwrap();
+                    let place = end.fetch_add(made as u64, Ordering::Relaxed);
+                    to.write_all_at(&packed[..made], place).unwrap();
+                    index.lock().unwrap()[(at / PIECE) as usize] = (place, made as u64);
+                }
+            });
+        }
+    });
+    let index = index.into_inner().unwrap();
+    let lines: Vec<String> = index
+        .iter()
+        .map(|(at, len)| format!("{at} {len}"))
+        .collect();
+    fs::write(format!("{output}.index"), lines.join("\n")).unwrap();
+}
+
+fn decompress(threads: usize, input: &str) {
+    let from = File::open(input).unwrap();
+    let index = fs::read_to_string(format!("{input}.index")).unwrap();
+    let index: Vec<(u64, usize)> = index
+        .lines()
+        .map(|line| {
+            let (at, len) = line.split_once(' ').unwrap();
+            (at.parse().unwrap(), len.parse().unwrap())
+        })
+        .collect();
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut context = DCtx::create();
+                let mut packed = vec![0; compress_bound(PIECE as usize)];
+                let mut piece = vec![0; PIECE as usize];
+                while let Some((at, len)) = index.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    from.read_exact_at(&mut packed[..*len], *at).unwrap();
+                    context.decompress(&mut piece[..], &packed[..*len]).unwrap();
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,180 @@
+//! `cargo xtask bench`: ours against everybody else, side by side, in one run.
+
+mod corpus;
+mod figures;
+mod goals;
+mod kernel;
+mod machine;
+mod pack;
+mod program;
+mod read;
+mod table;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs, io};
+
+use corpus::Corpus;
+use figures::{Figures, Sample};
+
+/// What to compare, and on what.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Bench {
+    pub(crate) what: What,
+    pub(crate) rounds: usize,
+    /// Bytes of the large file.
+    pub(crate) size: u64,
+    /// Files in the tree of small files.
+    pub(crate) files: usize,
+    /// Where to work; `None`: on tmpfs where possible.
+    pub(crate) dir: Option<PathBuf>,
+    /// The mkfs.btrfs that packs directories.
+    pub(crate) mkfs: String,
+    /// Contestants whose name contains it, and ours.
+    pub(crate) only: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum What {
+    Pack,
+    Read,
+}
+
+impl Bench {
+    pub(crate) fn new(what: What) -> Self {
+        Self {
+            what,
+            rounds: 3,
+            size: 1 << 30,
+            files: 50_000,
+            dir: None,
+            mkfs: "mkfs.btrfs".to_owned(),
+            only: None,
+        }
+    }
+}
+
+/// One who does the job.
+pub(crate) trait Contestant {
+    fn name(&self) -> String;
+    /// Which table it is in; whose name contains "ours" is what the others are compared with.
+    fn group(&self) -> &'static str;
+    /// Does it once, undoing what the last time left; sizes are looked at if `measure_size`.
+    fn round(&mut self, measure_size: bool) -> io::Result<Sample>;
+}
+
+/// Who runs, and who can't and why.
+#[derive(Default)]
+pub(crate) struct Field {
+    pub(crate) contestants: Vec<Box<dyn Contestant>>,
+    pub(crate) missing: Vec<String>,
+}
+
+/// What contestants work with.
+pub(crate) struct Ground<'a> {
+    pub(crate) corpus: &'a Corpus,
+    /// For what they make; emptied at the end.
+    pub(crate) work: &'a Path,
+    pub(crate) ubtrfs: PathBuf,
+    pub(crate) limit: PathBuf,
+    pub(crate) mkfs: &'a str,
+}
+
+/// Runs it and prints the tables.
+pub(crate) fn run(root: &Path, bench: &Bench) -> io::Result<bool> {
+    build(root, &["--package", "ubtrfs"])?;
+    build(root, &["--package", "compress", "--example", "limit"])?;
+    let binaries = machine::target_dir(root)?.join("release");
+    let parent = match &bench.dir {
+        Some(dir) => dir.clone(),
+        None => machine::fast_dir(3 * bench.size + (2 << 30)),
+    };
+    let work = Scratch::new(&parent)?;
+    eprintln!("making the corpus in {}", work.0.display());
+    let corpus = Corpus::make(&work.0.join("corpus"), bench.size, bench.files)?;
+    let ground = Ground {
+        corpus: &corpus,
+        work: &work.0,
+        ubtrfs: binaries.join("ubtrfs"),
+        limit: binaries.join("examples/limit"),
+        mkfs: &bench.mkfs,
+    };
+    let mut field = match bench.what {
+        What::Pack => pack::field(&ground),
+        What::Read => read::field(&ground)?,
+    };
+    if let Some(only) = &bench.only {
+        field.contestants.retain(|contestant| {
+            let name = contestant.name();
+            name.contains("ours") || name.contains(only.as_str())
+        });
+    }
+    let mut figures = Figures::default();
+    let count = field.contestants.len();
+    for round in 0..bench.rounds {
+        for n in 0..count {
+            // Nobody is always first, or always behind the same one.
+            let contestant = &mut field.contestants[(n + round * 5) % count];
+            let (group, name) = (contestant.group(), contestant.name());
+            eprint!("round {} of {}: {group}: {name}: ", round + 1, bench.rounds);
+            match contestant.round(round == 0) {
+                Ok(sample) => {
+                    eprintln!("{:.2} s", sample.seconds);
+                    figures.add(group, &name, round, sample);
+                }
+                Err(error) => {
+                    eprintln!("{error}");
+                    field.missing.push(format!("{group}: {name}: {error}"));
+                }
+            }
+        }
+    }
+    println!("{}", table::machine_lines(&ground, bench));
+    for group in figures.groups() {
+        println!("{}", table::of_group(&figures, group, corpus.bytes(group)));
+    }
+    let goals = match bench.what {
+        What::Pack => goals::of_pack(&figures),
+        What::Read => goals::of_read(&figures),
+    };
+    println!("{goals}");
+    field.missing.sort();
+    field.missing.dedup();
+    for missing in &field.missing {
+        println!("missing: {missing}");
+    }
+    println!("\n{}", table::raw(&figures));
+    Ok(true)
+}
+
+fn build(root: &Path, what: &[&str]) -> io::Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
+    let built = Command::new(cargo)
+        .args(["build", "--release", "--quiet"])
+        .args(what)
+        .current_dir(root)
+        .status()?;
+    match built.success() {
+        true => Ok(()),
+        false => Err(io::Error::other("the build failed")),
+    }
+}
+
+/// A directory that goes with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(parent: &Path) -> io::Result<Self> {
+        let dir = parent.join(format!("ubtrfs-bench-{}", std::process::id()));
+        fs::create_dir(&dir)?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            eprintln!("{}: {error}", self.0.display());
+        }
+    }
+}

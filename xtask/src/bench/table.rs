@@ -1,0 +1,94 @@
+//! Figures as people read them.
+
+use std::fmt::Write;
+
+use super::figures::{Figures, Row, median};
+use super::{Bench, Ground, What, machine};
+
+pub(crate) fn machine_lines(ground: &Ground, bench: &Bench) -> String {
+    let what = match bench.what {
+        What::Pack => "pack",
+        What::Read => "read",
+    };
+    format!(
+        "`cargo xtask bench {what} --rounds {} --size {} --files {}`\n\n\
+         Machine: {}.\n\nCorpus: {}.\n",
+        bench.rounds,
+        bench.size,
+        bench.files,
+        machine::describe(ground.mkfs),
+        ground.corpus
+    )
+}
+
+pub(crate) fn of_group(figures: &Figures, group: &str, bytes: u64) -> String {
+    let rows = figures.of_group(group);
+    let ours = rows.iter().copied().find(|row| row.is_ours());
+    let mut out = format!(
+        "### {group}\n\n\
+         | | median s | min..max | MiB/s | times ours | peak MiB | data MiB | metadata MiB | file MiB |\n\
+         |---|---|---|---|---|---|---|---|---|\n"
+    );
+    for row in rows {
+        let _ = writeln!(out, "{}", line(row, ours, bytes));
+    }
+    out
+}
+
+fn line(row: &Row, ours: Option<&Row>, bytes: u64) -> String {
+    let seconds = row.seconds();
+    let middle = median(&seconds).unwrap_or(f64::NAN);
+    let least = seconds.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = seconds.iter().copied().fold(0.0, f64::max);
+    let ratio = ours.and_then(|ours| row.times(ours));
+    let size = row.size();
+    let mib = |value: Option<u64>| match value {
+        Some(bytes) => format!("{:.1}", bytes as f64 / f64::from(1 << 20)),
+        None => "-".to_owned(),
+    };
+    format!(
+        "| {} | {middle:.2} | {least:.2}..{most:.2} | {:.0} | {} | {} | {} | {} | {} |",
+        row.name,
+        bytes as f64 / f64::from(1 << 20) / middle,
+        ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}")),
+        mib(row.peak()),
+        mib(size.and_then(|size| size.data)),
+        mib(size.and_then(|size| size.metadata)),
+        mib(size.map(|size| size.file)),
+    )
+}
+
+/// Every sample, so that anybody can count again.
+pub(crate) fn raw(figures: &Figures) -> String {
+    let mut out = String::new();
+    for row in &figures.rows {
+        let seconds: Vec<String> = row.seconds().iter().map(|s| format!("{s:.3}")).collect();
+        let _ = writeln!(out, "{}: {}: {}", row.group, row.name, seconds.join(" "));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figures::{Sample, Size};
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_many_times_ours() {
+        let mut figures = Figures::default();
+        let sample = |seconds, file| Sample {
+            seconds,
+            peak: None,
+            size: Some(Size {
+                data: None,
+                metadata: None,
+                file,
+            }),
+        };
+        figures.add("g", "ours", 0, sample(2.0, 1 << 20));
+        figures.add("g", "kernel", 0, sample(3.0, 3 << 19));
+        let told = of_group(&figures, "g", 6 << 20);
+        assert!(told.contains("| ours | 2.00 | 2.00..2.00 | 3 | 1.00 | - | - | - | 1.0 |"));
+        assert!(told.contains("| kernel | 3.00 | 3.00..3.00 | 2 | 1.50 | - | - | - | 1.5 |"));
+    }
+}
