@@ -7,6 +7,7 @@ mod fuzz;
 mod skips;
 mod source;
 mod steps;
+mod sync;
 mod tidy;
 mod tree;
 mod workspace;

@@ -93,7 +93,12 @@ fn add_mkfs(field: &mut Field, ground: &Ground, group: &'static str) {
     let help = Command::new(mkfs).arg("--help").output();
     let why = match help {
         Err(error) => format!("{mkfs}: {error}"),
-        Ok(help) if !String::from_utf8_lossy(&help.stdout).contains("--compress") => {
+        Ok(help)
+            if ![help.stdout, help.stderr]
+                .concat()
+                .windows(10)
+                .any(|w| w == b"--compress") =>
+        {
             format!("{mkfs} is too old for --compress; see --mkfs")
         }
         Ok(_) => {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::figures::{Sample, Size};
 use super::{Contestant, kernel};
+use crate::sync::{RecvTimeoutError, channel};
 
 /// What its output is.
 #[derive(Clone, PartialEq)]
@@ -111,14 +112,13 @@ pub(crate) fn timed(words: &[&str]) -> io::Result<Sample> {
         .map_err(|error| io::Error::other(format!("{program}: {error}")))?;
     let id = child.id();
     // The peak only grows: what it was last is what it was, but for the last moments.
-    let (tell, told) = std::sync::mpsc::channel::<()>();
+    let (tell, told) = channel::<()>();
     let watcher = thread::spawn(move || {
         let mut peak = None;
         loop {
             peak = peak.max(peak_memory(id));
-            if told.recv_timeout(Duration::from_millis(20))
-                != Err(std::sync::mpsc::RecvTimeoutError::Timeout)
-            {
+            let ended = told.recv_timeout(Duration::from_millis(20));
+            if ended != Err(RecvTimeoutError::Timeout) {
                 return peak;
             }
         }

@@ -1,0 +1,3 @@
+//! Channels.
+
+pub(crate) use std::sync::mpsc::{RecvTimeoutError, channel};
