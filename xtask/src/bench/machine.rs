@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use crate::sync::available_parallelism;
+
 /// Where cargo puts what it builds.
 pub(crate) fn target_dir(root: &Path) -> io::Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
@@ -48,7 +50,7 @@ pub(crate) fn describe(mkfs: &str) -> String {
     };
     let memory = first("/proc/meminfo", "MemTotal");
     let memory = memory.trim_end_matches(" kB").parse::<u64>().unwrap_or(0) >> 20;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = available_parallelism().map_or(1, usize::from);
     [
         format!(
             "{}, {threads} threads, {memory} GiB",

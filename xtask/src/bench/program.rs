@@ -5,12 +5,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::figures::{Sample, Size};
 use super::{Contestant, kernel};
-use crate::sync::{RecvTimeoutError, channel};
+use crate::sync::{RecvTimeoutError, channel, thread};
 
 /// What its output is.
 #[derive(Clone, PartialEq)]
