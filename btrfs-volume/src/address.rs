@@ -3,8 +3,14 @@
 use std::fmt;
 
 /// A logical address, which the chunk tree maps to one or more physical ones.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytenr(pub u64);
+
+impl fmt::Debug for Bytenr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bytenr {}", self.0)
+    }
+}
 
 /// A byte offset on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]

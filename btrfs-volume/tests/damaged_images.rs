@@ -516,3 +516,25 @@ fn a_log_tree_is_ignored_with_a_warning() {
     assert!(volume.lookup(root, b"file").unwrap().is_some());
     assert!(volume.lookup(root, b"logged").unwrap().is_none());
 }
+
+#[test]
+fn a_size_that_no_file_can_have_is_a_bad_item() {
+    let device = Arc::new(MemDevice::new(128 * MIB));
+    let mut mkfs = btrfs_volume::MkfsOptions::default();
+    mkfs.size = Some(128 * MIB);
+    let volume = Volume::mkfs(Arc::clone(&device) as Arc<dyn BlockDevice>, &mkfs).unwrap();
+    let item = btrfs_volume::ondisk::InodeItem {
+        mode: 0o10_0644,
+        ..Default::default()
+    };
+    let ino = volume.create(5, 256, b"huge", &item, b"").unwrap();
+    volume
+        .change_inode(5, ino, |item| item.size = 1 << 63)
+        .unwrap();
+    volume.commit().unwrap();
+    drop(volume);
+    let volume = open(&device).unwrap();
+    let error = volume.inode(InodeId::new(5, ino)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("size is 9223372036854775808"));
+}

@@ -159,7 +159,10 @@ impl<V: Volume> File<V> {
                 self.shared
                     .observe(self.inode.id, &dirtied, PipelineStep::Dirtied);
                 add(&self.shared.counters.bytes_written, put);
-                self.shared.will_change(200);
+                // A small file may enter the tree with its content.
+                let sector = u64::from(self.shared.limits.sector_size);
+                let inline = if at + put <= sector { put } else { 0 };
+                self.shared.will_change(200 + inline);
             }
             at += put;
             match next {

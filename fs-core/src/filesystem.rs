@@ -157,7 +157,8 @@ impl<V: Volume> Filesystem<V> {
     ///
     /// Those of the volume.
     pub fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> Result<(), Error> {
-        self.shared.will_change(200 + 3 * name.len() as u64);
+        // Four items, and an inode that may be of a commit long ago, whose leaf is copied.
+        self.shared.will_change(1200 + 3 * name.len() as u64);
         let linked = self.shared.volume.link(id, dir, name);
         linked.map_err(Error::volume("linking"))
     }

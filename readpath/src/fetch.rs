@@ -88,6 +88,7 @@ pub(crate) fn settle<L: Locator, D: DiskRead<L> + Verify<L>>(
             false => BytesMut::from(bytes),
         },
         bad,
+        healed: 0,
         cause,
         counters,
     }
@@ -121,13 +122,14 @@ struct Healing<'a, L, D> {
     buffer: BytesMut,
     /// Indexes of sectors, ascending.
     bad: Vec<usize>,
+    /// Sectors that came from another mirror than the first.
+    healed: usize,
     cause: Option<Source>,
     counters: &'a Counters,
 }
 
 impl<L: Locator, D: DiskRead<L> + Verify<L>> Healing<'_, L, D> {
     fn heal(mut self) -> Fetched {
-        let found_bad = self.bad.len();
         let mirrors = self.disk.mirrors(self.request.disk).max(1);
         for mirror in 1..mirrors {
             for run in self.runs() {
@@ -143,7 +145,7 @@ impl<L: Locator, D: DiskRead<L> + Verify<L>> Healing<'_, L, D> {
             }
         }
         let damaged = self.bad.len();
-        let healed = found_bad - damaged;
+        let healed = self.healed;
         count(&self.counters.healed_sectors, healed as u64);
         count(&self.counters.damaged_sectors, damaged as u64);
         if healed > 0 {
@@ -195,6 +197,8 @@ impl<L: Locator, D: DiskRead<L> + Verify<L>> Healing<'_, L, D> {
             let len = to.len();
             self.buffer[to].copy_from_slice(&bytes[from..from + len]);
             self.bad.retain(|&other| other != index);
+            // What the first one only gives in single sectors was never bad.
+            self.healed += usize::from(mirror > 0);
         }
     }
 

@@ -58,7 +58,8 @@ pub enum Command {
     #[command(after_help = "\
 Columns: Disk Usage, what the extents take on disk; Uncompressed, the same before compression;
 Referenced, what the files refer to, counted once for each reference, holes left out.
-An extent that several files share is counted once in the first two.
+An extent that several files share is counted once in the first two; a file with several names is
+counted once in all three (compsize counts it once for each name in the last).
 
 Example:
   ubtrfs usage disk.img var/log")]
@@ -78,7 +79,8 @@ SOURCE_DATE_EPOCH is set: its value (seconds since 1970) then is the time at whi
 created and at which its inode was changed.
 
 A GLOB of --exclude without '/' is compared with each name, one with '/' with the path below DIR;
-'*' does not match a '/', '**' does. What is below a directory that is left out is left out, too.
+'*' does not match a '/', '**' does; {a,b} matches a and b, [a-z] one letter, and '\\' takes the
+meaning from what follows. What is below a directory that is left out is left out, too.
 
 Examples:
   ubtrfs pack photos photos.img

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
 use crate::error::Error;
-use crate::report::Report;
+use crate::report::{Report, tell};
 use crate::{cat, info, ls, mkfs, pack, unpack, usage};
 
 /// Runs the command and tells its exit code.
@@ -53,7 +53,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         // Whoever has seen enough is not to be bothered; the shell's convention for SIGPIPE.
         Err(Error::OutputClosed) => ExitCode::from(141),
         Err(error) => {
-            eprintln!("ubtrfs: {error}");
+            tell(&error);
             ExitCode::from(error.exit_code())
         }
     }

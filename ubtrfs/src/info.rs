@@ -56,7 +56,11 @@ pub fn run(args: &Info, report: &Report) -> Result<(), Error> {
         return Ok(());
     }
     let sized = |bytes: u64| format!("{bytes} ({})", human(bytes));
-    writeln!(out, "label        {}", quoted(&info.label))?;
+    let label = match info.label.is_empty() {
+        true => "(none)".to_owned(),
+        false => quoted(&info.label).to_string(),
+    };
+    writeln!(out, "label        {label}")?;
     writeln!(out, "uuid         {}", info.fsid)?;
     if let Some(uuid) = info.metadata_uuid {
         writeln!(out, "metadata     {uuid}")?;

@@ -1,6 +1,6 @@
 //! What is told to the user while a command runs.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -80,8 +80,8 @@ impl Report {
 
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("ubtrfs: {line}")),
-            None => eprintln!("ubtrfs: {line}"),
+            Some(bar) => bar.suspend(|| tell(line)),
+            None => tell(line),
         }
     }
 
@@ -97,6 +97,11 @@ impl Report {
     pub fn problems(&self) -> u64 {
         self.problems.load(Ordering::Relaxed)
     }
+}
+
+/// Says it on stderr. Where that cannot be written there is nobody to tell.
+pub(crate) fn tell(what: impl std::fmt::Display) {
+    let _ = writeln!(stderr(), "ubtrfs: {what}");
 }
 
 /// `with_total`: the bytes to come are known.

@@ -609,3 +609,130 @@ fn damaged_data_comes_from_its_other_copy_with_a_warning() {
     expected[200_000 / 4096 * 4096..][..4096].fill(0);
     assert!(fs::read(out.join("noise")).unwrap() == expected);
 }
+
+#[test]
+fn an_image_cut_short_says_so_and_names_no_other_copy() {
+    let test = "an_image_cut_short_says_so_and_names_no_other_copy";
+    if !support::has_progs(test) || !support::can_mount(test) {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let image = temp.path().join("image");
+    fs::File::create(&image)
+        .unwrap()
+        .set_len(300 << 20)
+        .unwrap();
+    support::tool("mkfs.btrfs", &["-q", "-m", "single", text(&image)]);
+    let mounted = support::Mounted::new(&image, &temp.path().join("mnt"), "loop");
+    let noise = tree::noise(300_000, 2);
+    fs::write(mounted.path().join("noise"), &noise).unwrap();
+    support::tool("sync", &["-f", text(mounted.path())]);
+    mounted.unmount();
+    // Cut in the middle of the file, which may be in front of the metadata.
+    let bytes = fs::read(&image).unwrap();
+    let needle = &noise[200_000..200_064];
+    let at = (0..bytes.len() - 64)
+        .find(|at| bytes[*at] == needle[0] && bytes[*at..*at + 64] == *needle)
+        .unwrap();
+    let file = fs::OpenOptions::new().write(true).open(&image).unwrap();
+    file.set_len(at as u64).unwrap();
+    let cat = ubtrfs(&["cat", text(&image), "noise"]);
+    let stderr = String::from_utf8_lossy(&cat.stderr);
+    assert_eq!(cat.status.code(), Some(1), "{stderr}");
+    assert!(!stderr.contains("another copy"), "{stderr}");
+    if !cat.stdout.is_empty() {
+        assert!(stderr.contains("cut short"), "{stderr}");
+        assert!(noise.starts_with(&cat.stdout));
+    }
+}
+
+#[test]
+fn where_nobody_can_be_told_the_work_goes_on() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("file"), "content").unwrap();
+    let image = temp.path().join("image");
+    ubtrfs_ok(&["pack", "-q", text(&dir), text(&image)]);
+    let full = || {
+        Stdio::from(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+    };
+    let run = Command::new(env!("CARGO_BIN_EXE_ubtrfs"))
+        .args(["cat", text(&image), "nothing", "file"])
+        .stderr(full())
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    assert_eq!(run.stdout, b"content");
+    let run = Command::new(env!("CARGO_BIN_EXE_ubtrfs"))
+        .args(["ls", text(&dir)])
+        .stderr(full())
+        .status()
+        .unwrap();
+    assert_eq!(run.code(), Some(1));
+}
+
+#[test]
+fn signals_that_were_ignored_stay_ignored() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("noise"), tree::noise(24 << 20, 3)).unwrap();
+    let image = temp.path().join("image");
+    let mut run = Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+        .args([env!("CARGO_BIN_EXE_ubtrfs"), "pack", "-q", "-c", "zstd:15"])
+        .args([&dir, &image])
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_child(&run);
+    let mut told = 0;
+    let status = loop {
+        std::thread::sleep(Duration::from_millis(20));
+        if let Some(status) = run.try_wait().unwrap() {
+            break status;
+        }
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+        told += 1;
+    };
+    assert!(status.success(), "{status}");
+    assert!(told > 0, "too fast to be told");
+    assert!(image.exists());
+}
+
+#[test]
+fn files_that_do_not_tell_their_size_are_read_to_their_end() {
+    let test = "files_that_do_not_tell_their_size_are_read_to_their_end";
+    let source = Path::new("/proc/sys/kernel/random");
+    let Ok(expected) = fs::read(source.join("boot_id")) else {
+        support::skip(test, "there is no /proc");
+        return;
+    };
+    let temp = tempfile::tempdir().unwrap();
+    let image = temp.path().join("image");
+    let _ = ubtrfs(&["pack", "-q", text(source), text(&image)]);
+    assert_eq!(ubtrfs_ok(&["cat", text(&image), "boot_id"]), expected);
+}
+
+#[test]
+fn a_volume_that_is_too_small_is_told_with_the_file_and_the_option() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("noise"), tree::noise(90 << 20, 4)).unwrap();
+    let image = temp.path().join("image");
+    let run = ubtrfs(&["pack", "-q", "-b", "64M", text(&dir), text(&image)]);
+    let stderr = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{stderr}");
+    for part in ["dir/noise", "--byte-count"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+    let run = ubtrfs(&["pack", "-q", "-b", "15E", text(&dir), text(&image)]);
+    assert_eq!(run.status.code(), Some(2));
+    assert!(!image.exists());
+}

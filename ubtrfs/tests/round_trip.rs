@@ -342,3 +342,38 @@ impl Unprivileged for std::process::Command {
         self.uid(1234).gid(1234)
     }
 }
+
+#[test]
+fn what_only_a_btrfs_can_have_is_left_out_elsewhere_which_is_said_once() {
+    let test = "what_only_a_btrfs_can_have_is_left_out_elsewhere_which_is_said_once";
+    if !support::has_progs(test) || !support::can_mount(test) {
+        return;
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let image = temp.path().join("image");
+    fs::File::create(&image)
+        .unwrap()
+        .set_len(300 << 20)
+        .unwrap();
+    support::tool("mkfs.btrfs", &["-q", text(&image)]);
+    let mounted = Mounted::new(&image, &temp.path().join("mnt"), "loop");
+    for name in ["a", "b"] {
+        let file = mounted.path().join(name);
+        fs::write(&file, name).unwrap();
+        support::tool(
+            "btrfs",
+            &["property", "set", text(&file), "compression", "zstd"],
+        );
+    }
+    mounted.unmount();
+    let out = temp.path().join("out");
+    let run = ubtrfs(&["unpack", "-q", text(&image), text(&out)]);
+    let stderr = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{stderr}");
+    assert_eq!(fs::read(out.join("b")).unwrap(), b"b");
+    // Where the temporary directory is on a btrfs, they arrive.
+    if !stderr.is_empty() {
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.contains("2 attributes btrfs.*"), "{stderr}");
+    }
+}

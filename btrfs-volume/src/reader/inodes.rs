@@ -18,7 +18,14 @@ const SYMLINK: u32 = 0o120_000;
 pub(super) fn inode<I: Items + ?Sized>(items: &I, id: InodeId) -> Result<InodeItem> {
     let key = Key::new(id.ino, item_type::INODE_ITEM, 0);
     match items.get(id.tree, &key)? {
-        Some(data) => InodeItem::decode(&data).in_item(id.tree, key),
+        Some(data) => {
+            let item = InodeItem::decode(&data).in_item(id.tree, key)?;
+            if item.size > i64::MAX as u64 {
+                let problem = format!("size is {}, expected less than 2^63", item.size);
+                return Err(Error::bad_item(id.tree, key, problem));
+            }
+            Ok(item)
+        }
         // It has no item: it stands where a snapshot has an entry for a subvolume that the
         // snapshot does not hold.
         None if id.ino == EMPTY_SUBVOL_DIR => Ok(InodeItem {

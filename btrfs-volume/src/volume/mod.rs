@@ -69,6 +69,14 @@ impl Volume {
         if let Some(warning) = warning {
             storage.warn(warning);
         }
+        let total = superblock.total_bytes;
+        if let Ok(size) = storage.device().size()
+            && size < total
+        {
+            storage.warn(format!(
+                "the image was cut short: it has {size} bytes, the volume {total}"
+            ));
+        }
         if superblock.log_root != 0 {
             storage.warn(
                 "the volume was not unmounted: what was fsynced last is in a log tree, \

@@ -51,6 +51,9 @@ pub fn open(
 /// The label is too long.
 pub fn volume_options(args: &NewVolume, memory: u64, time: i64) -> Result<MkfsOptions, Error> {
     let mut options = MkfsOptions::default();
+    if args.byte_count.is_some_and(|size| size > i64::MAX as u64) {
+        return Err(Error::Usage("--byte-count: a file has less than 8E".into()));
+    }
     options.size = args.byte_count;
     if let Some(label) = &args.label {
         let label = label.as_encoded_bytes();

@@ -5,10 +5,13 @@ use std::os::fd::BorrowedFd;
 
 use fs_core::{File, InodeId, Volume};
 use rustix::fs::{SeekFrom, Stat, seek};
-use rustix::io::{Errno, preadv};
+use rustix::io::{Errno, pread, preadv};
 
 use crate::error::Error;
 use crate::pack::packer::{Failure, Packer, classify};
+
+/// Stands for a size that a file does not tell.
+const UNTOLD: u64 = 1 << 62;
 
 /// What came of it.
 pub(super) struct Copied {
@@ -24,6 +27,16 @@ enum End {
     Error(io::Error),
 }
 
+/// Whether there is a first byte.
+pub(super) fn has_any(file: BorrowedFd<'_>) -> bool {
+    loop {
+        match pread(file, &mut [0], 0) {
+            Err(Errno::INTR) => {}
+            other => return other.is_ok_and(|got| got > 0),
+        }
+    }
+}
+
 /// Copies what `file` holds into the inode `id`, without its holes.
 pub(super) fn copy<V: Volume>(
     packer: &mut Packer<'_, V>,
@@ -31,10 +44,12 @@ pub(super) fn copy<V: Volume>(
     file: BorrowedFd<'_>,
     stat: &Stat,
 ) -> Result<Copied, Failure> {
-    let size = u64::try_from(stat.st_size).unwrap_or(0);
+    // Of a size that is not told: up to its end.
+    let told = stat.st_size > 0;
+    let size = if told { stat.st_size as u64 } else { UNTOLD };
     let into = packer.fs.open(id).map_err(classify)?;
     // Fewer blocks than bytes: there are holes, or the filesystem compresses.
-    let may_have_holes = (stat.st_blocks as u64).saturating_mul(512) < size;
+    let may_have_holes = told && (stat.st_blocks as u64).saturating_mul(512) < size;
     let mut copy = Copy {
         packer,
         into: &into,
@@ -51,6 +66,10 @@ pub(super) fn copy<V: Volume>(
     let (size_now, problem) = match end {
         None if grew => (size, Some("grew while it was read".to_owned())),
         None => (size, None),
+        Some((at, End::Eof)) if !told => {
+            let grew = rustix::fs::fstat(file).is_ok_and(|stat| stat.st_size > 0);
+            (at, grew.then(|| "grew while it was read".to_owned()))
+        }
         Some((at, End::Eof)) => {
             let cause = format!("shrank to {at} bytes while it was read");
             (at, Some(cause))
@@ -68,6 +87,15 @@ pub(super) fn copy<V: Volume>(
         size: size_now,
         problem,
     })
+}
+
+/// What a progress bar says besides bytes and rate.
+fn progress(files: u64, stats: &fs_core::Stats) -> String {
+    let ratio = match stats.bytes_stored {
+        0 => 1.0,
+        stored => stats.bytes_finished as f64 / stored as f64,
+    };
+    format!("{files} files, ratio {ratio:.2}")
 }
 
 struct Copy<'a, 'b, V: Volume> {
@@ -115,6 +143,8 @@ impl<V: Volume> Copy<'_, '_, V> {
         let file = self.file;
         let interrupt = self.packer.report.interrupt();
         let bar = self.packer.report.bar();
+        let fs = self.packer.fs;
+        let files = self.packer.files();
         let mut grew = false;
         let mut eof = false;
         let wrote = self
@@ -147,6 +177,7 @@ impl<V: Volume> Copy<'_, '_, V> {
                 at += got as u64;
                 if let Some(bar) = bar {
                     bar.inc(got as u64);
+                    bar.set_message(progress(files, &fs.stats()));
                 }
                 Ok(got)
             });

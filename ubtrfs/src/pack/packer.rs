@@ -180,6 +180,14 @@ impl<'a, V: Volume> Packer<'a, V> {
                 self.report.problem(&full_path(), cause);
                 Ok(())
             }
+            Err(Failure::Fatal(Error::Path { path, cause })) if path.as_os_str().is_empty() => {
+                let at = full_path();
+                let at = crate::quote::quoted(&at);
+                Err(Failure::Fatal(Error::path(
+                    "",
+                    format!("packing {at}: {cause}"),
+                )))
+            }
             Err(fatal) => Err(fatal),
         };
         entered?;
@@ -282,6 +290,10 @@ impl<'a, V: Volume> Packer<'a, V> {
         })?;
         fatal?;
         Ok(Found::Done)
+    }
+
+    pub(super) fn files(&self) -> u64 {
+        self.packed.files
     }
 
     fn is_left_out(&self, stat: &Stat) -> bool {
@@ -391,7 +403,8 @@ impl<'a, V: Volume> Packer<'a, V> {
         path: &dyn Fn() -> Vec<u8>,
     ) -> Result<(), Failure> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        if size == 0 {
+        // Files of /proc and the like say 0 and have content.
+        if size == 0 && !content::has_any(file) {
             return Ok(());
         }
         let copied = content::copy(self, id, file, stat)?;
@@ -434,6 +447,10 @@ pub(super) fn classify(error: fs_core::Error) -> Failure {
         | ErrorKind::TooManyLinks
         | ErrorKind::Invalid
         | ErrorKind::Unsupported => Failure::Name(error.to_string()),
+        ErrorKind::NoSpace => {
+            let cause = format!("{error}; a larger --byte-count is needed");
+            Failure::Fatal(Error::path("", cause))
+        }
         _ => Failure::Fatal(Error::path("", error)),
     }
 }

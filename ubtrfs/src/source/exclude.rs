@@ -14,8 +14,8 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    /// Globs without a `/` are for names, all others for paths below the root; a leading `/`
-    /// changes nothing but that, and a trailing one nothing at all.
+    /// Globs without a `/` are for names, all others for paths below the root; a leading `/` or `./`
+    /// changes nothing but that, and a trailing or double one nothing at all.
     ///
     /// # Errors
     ///
@@ -25,14 +25,27 @@ impl Exclude {
         let mut paths = GlobSetBuilder::new();
         for glob in globs {
             let glob = glob.as_ref();
-            let trimmed = glob.strip_suffix('/').unwrap_or(glob);
-            let pattern = trimmed.strip_prefix('/').unwrap_or(trimmed);
-            let built = GlobBuilder::new(pattern)
+            let refused = |why: &str| format!("--exclude '{glob}': {why}");
+            let parts: Vec<&str> = glob.split('/').collect();
+            let path: Vec<&str> = parts
+                .iter()
+                .copied()
+                .filter(|p| !matches!(*p, "" | "."))
+                .collect();
+            if path.is_empty() {
+                return Err(refused("names nothing"));
+            }
+            if path.contains(&"..") {
+                return Err(refused("paths below DIR have no '..'"));
+            }
+            let is_path = glob.trim_end_matches('/').contains('/');
+            let pattern = path.join("/");
+            let built = GlobBuilder::new(&pattern)
                 .literal_separator(true)
                 .backslash_escape(true)
                 .build()
                 .map_err(|error| format!("--exclude '{glob}': {}", error.kind()))?;
-            if trimmed.contains('/') {
+            if is_path {
                 paths.add(built);
             } else {
                 names.add(built);
@@ -62,7 +75,17 @@ mod tests {
 
     #[test]
     fn names_anywhere_and_paths_from_the_root() {
-        let exclude = Exclude::new(&["*.o", "/target", "a/*/b", "docs/**", "gone/"]).unwrap();
+        let exclude = Exclude::new(&[
+            "*.o",
+            "/target",
+            "a/*/b",
+            "docs/**",
+            "gone/",
+            "./here",
+            "two//parts",
+            "lone//",
+        ])
+        .unwrap();
         for (dir, name, left_out) in [
             ("", "x.o", true),
             ("deep/er", "x.o", true),
@@ -73,6 +96,10 @@ mod tests {
             ("docs", "x", true),
             ("", "docs", false),
             ("x", "gone", true),
+            ("", "here", true),
+            ("x", "here", false),
+            ("two", "parts", true),
+            ("x", "lone", true),
         ] {
             let matches = exclude.matches(dir.as_bytes(), name.as_bytes());
             assert_eq!(matches, left_out, "{dir}/{name}");
@@ -82,7 +109,9 @@ mod tests {
 
     #[test]
     fn a_bad_glob_is_named() {
-        let error = Exclude::new(&["[z"]).unwrap_err();
-        assert!(error.contains("[z"), "{error}");
+        for glob in ["[z", "", "/", "./", "../x", "a/../b"] {
+            let error = Exclude::new(&[glob]).unwrap_err();
+            assert!(error.contains(&format!("'{glob}'")), "{error}");
+        }
     }
 }

@@ -16,10 +16,10 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::report::Report;
-use crate::sync::{AtomicU64, Mutex, Ordering, Receiver, SyncSender, sync_channel, thread};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, Receiver, SyncSender, sync_channel, thread};
 use crate::unpack::content;
 use crate::unpack::links::Links;
-use crate::unpack::metadata::{Rights, set_named, set_open};
+use crate::unpack::metadata::{Problems, Rights, set_named, set_open};
 use crate::unpack::target::{DIRECTORY, Target};
 
 /// Entries that are read at once.
@@ -64,6 +64,7 @@ pub struct Extract<'a, V: Volume> {
     owners_left_out: AtomicU64,
     devices_left_out: u64,
     xattrs_left_out: AtomicU64,
+    btrfs_only: Arc<AtomicU64>,
 }
 
 /// A directory on the way.
@@ -108,6 +109,7 @@ impl<'a, V: Volume> Extract<'a, V> {
             owners_left_out: AtomicU64::new(0),
             devices_left_out: 0,
             xattrs_left_out: AtomicU64::new(0),
+            btrfs_only: Arc::default(),
         }
     }
 
@@ -171,6 +173,7 @@ impl<'a, V: Volume> Extract<'a, V> {
             fs: self.fs,
             report: self.report,
             rights: self.rights,
+            btrfs_only: Arc::clone(&self.btrfs_only),
             jobs: &receive,
         };
         let worked = thread::scope(|scope| {
@@ -214,6 +217,12 @@ impl<'a, V: Volume> Extract<'a, V> {
             let parts = parts.join(", ");
             self.report.warning(format_args!(
                 "left out, because only root can set them: {parts}"
+            ));
+        }
+        let btrfs_only = self.btrfs_only.load(Ordering::Relaxed);
+        if btrfs_only > 0 {
+            self.report.warning(format_args!(
+                "left out, because only a btrfs has them: {btrfs_only} attributes btrfs.*"
             ));
         }
     }
@@ -459,11 +468,15 @@ impl<'a, V: Volume> Extract<'a, V> {
         }
     }
 
-    fn tell(&self, path: &[u8], problems: Result<Vec<String>, fs_core::Error>) {
+    fn tell(&self, path: &[u8], problems: Result<Problems, fs_core::Error>) {
         match problems {
-            Ok(problems) => problems
-                .iter()
-                .for_each(|problem| self.report.problem(path, problem)),
+            Ok(problems) => {
+                self.btrfs_only
+                    .fetch_add(problems.btrfs_only, Ordering::Relaxed);
+                for problem in problems.told {
+                    self.report.problem(path, problem);
+                }
+            }
             Err(error) => self.report.problem(path, error),
         }
     }
@@ -492,6 +505,7 @@ struct Filler<'a, V: Volume> {
     fs: &'a Filesystem<V>,
     report: &'a Report,
     rights: Rights,
+    btrfs_only: Arc<AtomicU64>,
     jobs: &'a Mutex<Receiver<Job>>,
 }
 
@@ -520,7 +534,10 @@ impl<V: Volume> Filler<'_, V> {
         match self.fs.xattrs(job.id) {
             Ok(xattrs) => {
                 let file = job.file.as_fd();
-                for problem in set_open(file, &job.attrs, &xattrs, self.rights) {
+                let problems = set_open(file, &job.attrs, &xattrs, self.rights);
+                self.btrfs_only
+                    .fetch_add(problems.btrfs_only, Ordering::Relaxed);
+                for problem in problems.told {
                     self.report.problem(&job.path, problem);
                 }
             }

@@ -13,8 +13,14 @@ use rustix::io::Errno;
 
 use crate::quote::quoted;
 
-/// What could not be set, in the user's words.
-pub(super) type Problems = Vec<String>;
+/// What could not be set.
+#[derive(Debug, Default)]
+pub(super) struct Problems {
+    /// In the user's words.
+    pub(super) told: Vec<String>,
+    /// Attributes that only a btrfs has, which DIR is not on.
+    pub(super) btrfs_only: u64,
+}
 
 /// What the user may do.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +70,7 @@ pub(super) fn set_open(
     xattrs: &XattrSet,
     rights: Rights,
 ) -> Problems {
-    let mut problems = Problems::new();
+    let mut problems = Problems::default();
     if rights.root {
         note(&mut problems, "owner", fchown(file, uid(attrs), gid(attrs)));
     }
@@ -88,7 +94,7 @@ pub(super) fn set_named(
     xattrs: &XattrSet,
     rights: Rights,
 ) -> Problems {
-    let mut problems = Problems::new();
+    let mut problems = Problems::default();
     let nofollow = AtFlags::SYMLINK_NOFOLLOW;
     if rights.root {
         let set = chownat(dir, name, uid(attrs), gid(attrs), nofollow);
@@ -128,13 +134,22 @@ fn chmod_named(dir: BorrowedFd<'_>, name: &CStr, mode: Mode) -> Result<(), Errno
 
 fn note(problems: &mut Problems, what: &str, result: Result<(), Errno>) {
     if let Err(errno) = result {
-        problems.push(format!("{what}: {}", io::Error::from(errno)));
+        problems
+            .told
+            .push(format!("{what}: {}", io::Error::from(errno)));
     }
 }
 
 fn note_xattr(problems: &mut Problems, name: &[u8], result: io::Result<()>) {
-    if let Err(error) = result {
-        problems.push(format!("extended attribute {}: {error}", quoted(name)));
+    match result {
+        Ok(()) => {}
+        Err(error) if name.starts_with(b"btrfs.") && error.kind() == io::ErrorKind::Unsupported => {
+            problems.btrfs_only += 1;
+        }
+        Err(error) => {
+            let problem = format!("extended attribute {}: {error}", quoted(name));
+            problems.told.push(problem);
+        }
     }
 }
 
