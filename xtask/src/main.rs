@@ -1,4 +1,4 @@
-//! What a developer of ubtrfs runs: `cargo xtask test`, `cargo xtask tidy`.
+//! What a developer of ubtrfs runs: `cargo xtask test`, `tidy`, `bench` and `fuzz`.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod bench;

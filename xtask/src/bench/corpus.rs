@@ -33,10 +33,7 @@ impl Corpus {
             times += 1;
             for source in [&sysroot, Path::new("/usr/lib"), Path::new("/usr/include")] {
                 walk(source, &mut |path, _| {
-                    let rest = size - made;
-                    if let Ok(from) = File::open(path) {
-                        made += io::copy(&mut from.take(rest), &mut to)?;
-                    }
+                    made += append(path, &mut to, size - made)?;
                     Ok(made < size)
                 })?;
             }
@@ -69,23 +66,30 @@ impl Corpus {
             sysroot,
         ];
         fs::create_dir_all(&self.small)?;
+        if files == 0 {
+            return Ok(());
+        }
         for (n, source) in sources.into_iter().enumerate() {
             let to = self.small.join(n.to_string());
-            walk(source, &mut |path, len| {
+            let more = walk(source, &mut |path, len| {
                 if len > SMALL {
                     return Ok(true);
                 }
-                let inside = path.strip_prefix(source).unwrap_or(path);
-                let to = to.join(inside);
+                let Ok(contents) = fs::read(path) else {
+                    return Ok(true);
+                };
+                let to = to.join(path.strip_prefix(source).unwrap_or(path));
                 if let Some(parent) = to.parent() {
                     fs::create_dir_all(parent)?;
                 }
-                if let Ok(copied) = fs::copy(path, &to) {
-                    self.small_files += 1;
-                    self.small_bytes += copied;
-                }
+                fs::write(&to, &contents)?;
+                self.small_files += 1;
+                self.small_bytes += contents.len() as u64;
                 Ok(self.small_files < files)
             })?;
+            if !more {
+                break;
+            }
         }
         Ok(())
     }
@@ -118,6 +122,21 @@ impl fmt::Display for Corpus {
     }
 }
 
+/// Appends a file, but at most `most` bytes of it; what cannot be read is left out.
+fn append(path: &Path, to: &mut File, most: u64) -> io::Result<u64> {
+    let Ok(from) = File::open(path) else {
+        return Ok(0);
+    };
+    let mut from = from.take(most);
+    let mut buffer = vec![0; 1 << 20];
+    let mut made = 0;
+    while let Ok(len @ 1..) = from.read(&mut buffer) {
+        to.write_all(&buffer[..len])?;
+        made += len as u64;
+    }
+    Ok(made)
+}
+
 fn sysroot() -> io::Result<PathBuf> {
     let rustc = env::var_os("RUSTC").unwrap_or("rustc".into());
     let output = Command::new(rustc).args(["--print", "sysroot"]).output()?;
@@ -148,4 +167,53 @@ fn walk(dir: &Path, visit: &mut dyn FnMut(&Path, u64) -> io::Result<bool>) -> io
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::scratch::Scratch;
+    use super::*;
+
+    #[test]
+    fn walks_meet_files_in_order_and_follow_no_links() {
+        let scratch = Scratch::new(&env::temp_dir(), "walk").unwrap();
+        let dir = scratch.dir();
+        fs::create_dir_all(dir.join("b/c")).unwrap();
+        for name in ["d", "b/c/x", "a"] {
+            fs::write(dir.join(name), name).unwrap();
+        }
+        symlink(dir, dir.join("b/loop")).unwrap();
+        let mut met = Vec::new();
+        let more = walk(dir, &mut |path, len| {
+            met.push((path.strip_prefix(dir).unwrap().to_owned(), len));
+            Ok(met.len() < 3)
+        });
+        assert!(!more.unwrap());
+        let wanted = [("a", 1), ("b/c/x", 5), ("d", 1)];
+        assert_eq!(met, wanted.map(|(name, len)| (PathBuf::from(name), len)));
+
+        let mut to = File::create(dir.join("to")).unwrap();
+        assert_eq!(append(&dir.join("b/c/x"), &mut to, 3).unwrap(), 3);
+        assert_eq!(append(&dir.join("missing"), &mut to, 3).unwrap(), 0);
+        assert_eq!(append(&dir.join("a"), &mut to, 3).unwrap(), 1);
+        assert_eq!(fs::read(dir.join("to")).unwrap(), b"b/ca");
+    }
+
+    #[test]
+    fn a_corpus_is_as_large_as_asked_for() {
+        let scratch = Scratch::new(&env::temp_dir(), "corpus").unwrap();
+        let corpus = Corpus::make(scratch.dir(), 100_000, 7).unwrap();
+        let large = fs::metadata(corpus.large.join("big")).unwrap().len();
+        assert_eq!((large, corpus.large_bytes), (100_000, 100_000));
+        let (mut files, mut bytes) = (0, 0);
+        walk(&corpus.small, &mut |_, len| {
+            files += 1;
+            bytes += len;
+            Ok(true)
+        })
+        .unwrap();
+        assert_eq!((files, bytes), (7, corpus.small_bytes));
+    }
 }

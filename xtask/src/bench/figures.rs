@@ -57,7 +57,6 @@ impl Figures {
                 groups.push(row.group);
             }
         }
-        groups.sort_unstable();
         groups
     }
 
@@ -89,6 +88,13 @@ impl Row {
 
     pub(crate) fn size(&self) -> Option<Size> {
         self.samples.iter().find_map(|(_, s)| s.size)
+    }
+
+    /// The longest time divided by the shortest.
+    pub(crate) fn spread(&self) -> f64 {
+        let seconds = self.seconds();
+        let most = seconds.iter().copied().fold(0.0, f64::max);
+        most / seconds.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
     /// Median over the rounds of this one's time divided by `other`'s in the same round.
@@ -144,6 +150,7 @@ mod tests {
         let [ours, kernel, late] = [0, 1, 2].map(|n| &figures.rows[n]);
         assert_eq!(kernel.times(ours), Some(1.5));
         assert_eq!(late.times(ours), Some(0.5));
+        assert_eq!((ours.spread(), late.spread()), (4.0, 1.0));
         assert_eq!(figures.groups(), ["g"]);
         assert!(figures.of_group("g")[0].is_ours());
     }

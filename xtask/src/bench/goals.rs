@@ -34,16 +34,14 @@ pub(crate) fn of_pack(figures: &Figures) -> String {
             _ => at_most("large file: data and metadata, ours / kernel", 1.0, None),
         },
         at_most(
-            "large file: peak memory in MiB",
-            256.0,
-            ours.and_then(Row::peak).map(|peak| peak as f64 / MIB),
-        ),
-        at_most(
-            "small files: peak memory in MiB",
+            "pack: peak memory in MiB, whatever is packed",
             256.0,
             figures
-                .row(SMALL, "ours")
-                .and_then(Row::peak)
+                .rows
+                .iter()
+                .filter(|row| row.is_ours())
+                .filter_map(Row::peak)
+                .max()
                 .map(|peak| peak as f64 / MIB),
         ),
         at_least(

@@ -40,6 +40,14 @@ pub(crate) fn fast_dir(bytes: u64) -> PathBuf {
     }
 }
 
+/// The type of the filesystem that a directory is on.
+pub(crate) fn filesystem(dir: &Path) -> String {
+    let output = Command::new("df").arg("--output=fstype").arg(dir).output();
+    let told = output.map(|out| String::from_utf8_lossy(&out.stdout).into_owned());
+    let told = told.unwrap_or_default();
+    told.lines().nth(1).unwrap_or("unknown").trim().to_owned()
+}
+
 /// Processor, memory, kernel, and what was compared.
 pub(crate) fn describe(mkfs: &str) -> String {
     let first = |path: &str, name: &str| {

@@ -8,14 +8,17 @@ mod machine;
 mod pack;
 mod program;
 mod read;
+mod scratch;
 mod table;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::{env, fs, io};
+use std::{env, io};
 
 use corpus::Corpus;
 use figures::{Figures, Sample};
+use scratch::Scratch;
 
 /// What to compare, and on what.
 #[derive(Debug, PartialEq)]
@@ -80,7 +83,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) mkfs: &'a str,
 }
 
-/// Runs it and prints the tables.
+/// Runs it and prints the tables; `false` if we failed where others are measured.
 pub(crate) fn run(root: &Path, bench: &Bench) -> io::Result<bool> {
     build(root, &["--package", "ubtrfs"])?;
     build(root, &["--package", "compress", "--example", "limit"])?;
@@ -89,12 +92,13 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> io::Result<bool> {
         Some(dir) => dir.clone(),
         None => machine::fast_dir(3 * bench.size + (2 << 30)),
     };
-    let work = Scratch::new(&parent)?;
-    eprintln!("making the corpus in {}", work.0.display());
-    let corpus = Corpus::make(&work.0.join("corpus"), bench.size, bench.files)?;
+    let scratch = Scratch::new(&parent, "bench")?;
+    let work = scratch.dir();
+    eprintln!("making the corpus in {}", work.display());
+    let corpus = Corpus::make(&work.join("corpus"), bench.size, bench.files)?;
     let ground = Ground {
         corpus: &corpus,
-        work: &work.0,
+        work,
         ubtrfs: binaries.join("ubtrfs"),
         limit: binaries.join("examples/limit"),
         mkfs: &bench.mkfs,
@@ -109,14 +113,21 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> io::Result<bool> {
             name.contains("ours") || name.contains(only.as_str())
         });
     }
+    let (figures, failed) = measure(&mut field, bench.rounds);
+    print(&ground, bench, &figures, field.missing);
+    Ok(!failed)
+}
+
+/// Lets all of them take turns; whether one of ours failed.
+fn measure(field: &mut Field, rounds: usize) -> (Figures, bool) {
     let mut figures = Figures::default();
-    let count = field.contestants.len();
-    for round in 0..bench.rounds {
-        for n in 0..count {
-            // Nobody is always first, or always behind the same one.
-            let contestant = &mut field.contestants[(n + round * 5) % count];
+    let mut failed = false;
+    let groups: Vec<_> = field.contestants.iter().map(|c| c.group()).collect();
+    for round in 0..rounds {
+        for n in turns::of_round(&groups, round) {
+            let contestant = &mut field.contestants[n];
             let (group, name) = (contestant.group(), contestant.name());
-            eprint!("round {} of {}: {group}: {name}: ", round + 1, bench.rounds);
+            eprint!("round {} of {rounds}: {group}: {name}: ", round + 1);
             match contestant.round(round == 0) {
                 Ok(sample) => {
                     eprintln!("{:.2} s", sample.seconds);
@@ -124,27 +135,38 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> io::Result<bool> {
                 }
                 Err(error) => {
                     eprintln!("{error}");
+                    failed |= name.contains("ours");
                     field.missing.push(format!("{group}: {name}: {error}"));
                 }
             }
         }
     }
-    println!("{}", table::machine_lines(&ground, bench));
+    (figures, failed)
+}
+
+fn print(ground: &Ground, bench: &Bench, figures: &Figures, mut missing: Vec<String>) {
+    println!("{}", table::machine_lines(ground, bench));
     for group in figures.groups() {
-        println!("{}", table::of_group(&figures, group, corpus.bytes(group)));
+        let bytes = ground.corpus.bytes(group);
+        println!("{}", table::of_group(figures, group, bytes));
     }
     let goals = match bench.what {
-        What::Pack => goals::of_pack(&figures),
-        What::Read => goals::of_read(&figures),
+        What::Pack => goals::of_pack(figures),
+        What::Read => goals::of_read(figures),
     };
-    println!("{goals}");
-    field.missing.sort();
-    field.missing.dedup();
-    for missing in &field.missing {
-        println!("missing: {missing}");
+    println!("### Goals\n\n{goals}");
+    missing.sort();
+    missing.dedup();
+    for missing in missing {
+        println!("- Missing: {missing}");
     }
-    println!("\n{}", table::raw(&figures));
-    Ok(true)
+    for unsteady in table::unsteady(figures) {
+        println!("- Unsteady, measure again: {unsteady}");
+    }
+    println!(
+        "\nEvery sample, in seconds:\n\n```text\n{}```",
+        table::raw(figures)
+    );
 }
 
 fn build(root: &Path, what: &[&str]) -> io::Result<()> {
@@ -157,24 +179,5 @@ fn build(root: &Path, what: &[&str]) -> io::Result<()> {
     match built.success() {
         true => Ok(()),
         false => Err(io::Error::other("the build failed")),
-    }
-}
-
-/// A directory that goes with it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(parent: &Path) -> io::Result<Self> {
-        let dir = parent.join(format!("ubtrfs-bench-{}", std::process::id()));
-        fs::create_dir(&dir)?;
-        Ok(Self(dir))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            eprintln!("{}: {error}", self.0.display());
-        }
     }
 }

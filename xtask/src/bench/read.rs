@@ -20,7 +20,8 @@ pub(crate) fn field(ground: &Ground) -> io::Result<Field> {
     let corpus = ground.corpus;
     let (large, small) = (work.join("large.btrfs"), work.join("small.btrfs"));
     for (dir, image) in [(&corpus.large, &large), (&corpus.small, &small)] {
-        kernel::call(&[text(&ground.ubtrfs), "pack", "-q", text(dir), text(image)])?;
+        let pack = [text(&ground.ubtrfs), "pack", "-q", "-c", "zstd:3"];
+        kernel::call(&[&pack[..], &[text(dir), text(image)]].concat())?;
     }
     add_cat(&mut field, ground, LARGE, &large, "big");
     let limit = work.join("limit");

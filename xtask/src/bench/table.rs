@@ -10,15 +10,34 @@ pub(crate) fn machine_lines(ground: &Ground, bench: &Bench) -> String {
         What::Pack => "pack",
         What::Read => "read",
     };
-    format!(
-        "`cargo xtask bench {what} --rounds {} --size {} --files {}`\n\n\
-         Machine: {}.\n\nCorpus: {}.\n",
+    let mut command = format!(
+        "cargo xtask bench {what} --rounds {} --size {} --files {}",
         bench.rounds,
-        bench.size,
-        bench.files,
+        sized(bench.size),
+        bench.files
+    );
+    if bench.mkfs != Bench::new(bench.what).mkfs {
+        command += " --mkfs PATH";
+    }
+    if let Some(only) = &bench.only {
+        let _ = write!(command, " --only '{only}'");
+    }
+    format!(
+        "`{command}`\n\nMachine: {}; working files on {}.\n\nCorpus: {}.\n",
         machine::describe(ground.mkfs),
+        machine::filesystem(ground.work),
         ground.corpus
     )
+}
+
+/// As it is given on the command line.
+fn sized(bytes: u64) -> String {
+    for (shift, suffix) in [(30, "G"), (20, "M"), (10, "K")] {
+        if bytes > 0 && bytes.trailing_zeros() >= shift {
+            return format!("{}{suffix}", bytes >> shift);
+        }
+    }
+    bytes.to_string()
 }
 
 pub(crate) fn of_group(figures: &Figures, group: &str, bytes: u64) -> String {
@@ -58,6 +77,16 @@ fn line(row: &Row, ours: Option<&Row>, bytes: u64) -> String {
     )
 }
 
+/// Whose times differ too much to rely on them.
+pub(crate) fn unsteady(figures: &Figures) -> Vec<String> {
+    let rows = figures.rows.iter().filter(|row| row.spread() > 1.3);
+    rows.map(|row| {
+        let (group, name) = (row.group, &row.name);
+        format!("{group}: {name}: {:.2} times the shortest", row.spread())
+    })
+    .collect()
+}
+
 /// Every sample, so that anybody can count again.
 pub(crate) fn raw(figures: &Figures) -> String {
     let mut out = String::new();
@@ -72,6 +101,12 @@ pub(crate) fn raw(figures: &Figures) -> String {
 mod tests {
     use super::super::figures::{Sample, Size};
     use super::*;
+
+    #[test]
+    fn sizes_are_told_as_they_are_given() {
+        let told = [1 << 30, 3 << 29, 5 << 10, 1001, 0].map(sized);
+        assert_eq!(told, ["1G", "1536M", "5K", "1001", "0"]);
+    }
 
     #[test]
     fn a_line_says_how_many_times_ours() {
