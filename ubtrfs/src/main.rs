@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Packing small files allocates much, on several threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     ubtrfs::main(std::env::args_os())
 }
