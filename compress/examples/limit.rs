@@ -2,7 +2,8 @@
 //! decompress. What a filesystem does beyond that is its overhead.
 //!
 //! `limit compress LEVEL THREADS INPUT OUTPUT` reads pieces of 128 KiB, compresses each with
-//! libzstd and writes it behind the last one; `OUTPUT.index` tells where each begins and ends.
+//! libzstd and writes it behind the last one, in whole sectors as btrfs does; `OUTPUT.index` tells
+//! where each begins and ends.
 //! `limit decompress THREADS INPUT` reads them back and drops what comes out.
 #![expect(
     clippy::unwrap_used,
@@ -19,6 +20,9 @@ use std::thread;
 use zstd_safe::{CCtx, CParameter, DCtx, compress_bound};
 
 const PIECE: u64 = 128 << 10;
+/// What is written begins at a multiple of it in the file, and what is read in memory: anything
+/// else makes the kernel's copies several times slower, and would be no limit.
+const SECTOR: usize = 4 << 10;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -54,18 +58,21 @@ fn compress(level: i32, threads: usize, input: &str, output: &str) {
                 context
                     .set_parameter(CParameter::CompressionLevel(level))
                     .unwrap();
-                let mut piece = vec![0; PIECE as usize];
-                let mut packed = vec![0; compress_bound(piece.len())];
+                let mut piece = Buffer::new(PIECE as usize);
+                let mut packed = Buffer::new(compress_bound(PIECE as usize) + SECTOR);
+                let packed = packed.bytes();
                 loop {
                     let at = next.fetch_add(PIECE, Ordering::Relaxed);
                     if at >= len {
                         break;
                     }
-                    let piece = &mut piece[..PIECE.min(len - at) as usize];
+                    let piece = &mut piece.bytes()[..PIECE.min(len - at) as usize];
                     from.read_exact_at(piece, at).unwrap();
-                    let made = context.compress2(&mut packed[..], piece).unwrap();
-                    let place = end.fetch_add(made as u64, Ordering::Relaxed);
-                    to.write_all_at(&packed[..made], place).unwrap();
+                    let made = context.compress2(packed, piece).unwrap();
+                    let stored = made.next_multiple_of(SECTOR);
+                    packed[made..stored].fill(0);
+                    let place = end.fetch_add(stored as u64, Ordering::Relaxed);
+                    to.write_all_at(&packed[..stored], place).unwrap();
                     index.lock().unwrap()[(at / PIECE) as usize] = (place, made as u64);
                 }
             });
@@ -94,13 +101,32 @@ fn decompress(threads: usize, input: &str) {
         for _ in 0..threads {
             scope.spawn(|| {
                 let mut context = DCtx::create();
-                let mut packed = vec![0; compress_bound(PIECE as usize)];
-                let mut piece = vec![0; PIECE as usize];
+                let mut packed = Buffer::new(compress_bound(PIECE as usize));
+                let mut piece = Buffer::new(PIECE as usize);
+                let (packed, piece) = (packed.bytes(), piece.bytes());
                 while let Some((at, len)) = index.get(next.fetch_add(1, Ordering::Relaxed)) {
                     from.read_exact_at(&mut packed[..*len], *at).unwrap();
-                    context.decompress(&mut piece[..], &packed[..*len]).unwrap();
+                    context.decompress(piece, &packed[..*len]).unwrap();
                 }
             });
         }
     });
+}
+
+/// Bytes that begin at a multiple of `SECTOR`.
+struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Buffer {
+    fn new(len: usize) -> Self {
+        let bytes = vec![0; len + SECTOR];
+        Self { bytes, len }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let start = self.bytes.as_ptr().align_offset(SECTOR);
+        &mut self.bytes[start..start + self.len]
+    }
 }
