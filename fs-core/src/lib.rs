@@ -12,6 +12,9 @@
 //! an address and becomes an ordered extent. A writer thread takes the bytes to the device and
 //! then records the extent. [`PipelineStep`] lists the steps, and an observer sees each.
 //!
+//! A read that the cache cannot answer goes to [`readpath`], with the same threads and codecs, and
+//! ahead of a sequential reader.
+//!
 //! # Invariants
 //!
 //! - I1: space is reserved before a range becomes delalloc; whoever takes the range takes the
@@ -22,12 +25,14 @@
 //! - I4: allocation and the joining of raw pieces depend on the order of claims alone, and the
 //!   order of claims on the calls of the writers alone.
 //! - I5: the volume knows an extent before its pages may leave the cache.
-//! - I6: after [`Filesystem::unmount`] nothing is dirty, in flight, ordered, reserved or queued.
+//! - I6: after [`Filesystem::unmount`] nothing is dirty, in flight, ordered, reserved, queued
+//!   or being read.
 //!
 //! # Locking
 //!
 //! An inode's writer lock is outermost: whoever changes content or size holds it, never the queue.
-//! The locks of cache, delalloc and volume are inside it, one at a time.
+//! The locks of cache, delalloc and volume are inside it, one at a time. A handle's readahead window
+//! has a lock inside which no other is taken.
 //!
 //! # Errors
 //!

@@ -28,11 +28,11 @@ enum End {
 }
 
 /// Whether there is a first byte.
-pub(super) fn has_any(file: BorrowedFd<'_>) -> bool {
+pub(super) fn has_any(file: BorrowedFd<'_>) -> Result<bool, Errno> {
     loop {
         match pread(file, &mut [0], 0) {
             Err(Errno::INTR) => {}
-            other => return other.is_ok_and(|got| got > 0),
+            other => return Ok(other? > 0),
         }
     }
 }

@@ -404,8 +404,16 @@ impl<'a, V: Volume> Packer<'a, V> {
     ) -> Result<(), Failure> {
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         // Files of /proc and the like say 0 and have content.
-        if size == 0 && !content::has_any(file) {
-            return Ok(());
+        if size == 0 {
+            match content::has_any(file) {
+                Ok(true) => {}
+                Ok(false) => return Ok(()),
+                Err(errno) => {
+                    let cause = format!("read up to byte 0 only: {}", io::Error::from(errno));
+                    self.report.problem(&path(), cause);
+                    return Ok(());
+                }
+            }
         }
         let copied = content::copy(self, id, file, stat)?;
         self.packed.bytes += copied.size;

@@ -470,13 +470,7 @@ impl<'a, V: Volume> Extract<'a, V> {
 
     fn tell(&self, path: &[u8], problems: Result<Problems, fs_core::Error>) {
         match problems {
-            Ok(problems) => {
-                self.btrfs_only
-                    .fetch_add(problems.btrfs_only, Ordering::Relaxed);
-                for problem in problems.told {
-                    self.report.problem(path, problem);
-                }
-            }
+            Ok(problems) => problems.tell(path, self.report, &self.btrfs_only),
             Err(error) => self.report.problem(path, error),
         }
     }
@@ -535,11 +529,7 @@ impl<V: Volume> Filler<'_, V> {
             Ok(xattrs) => {
                 let file = job.file.as_fd();
                 let problems = set_open(file, &job.attrs, &xattrs, self.rights);
-                self.btrfs_only
-                    .fetch_add(problems.btrfs_only, Ordering::Relaxed);
-                for problem in problems.told {
-                    self.report.problem(&job.path, problem);
-                }
+                problems.tell(&job.path, self.report, &self.btrfs_only);
             }
             Err(error) => self.report.problem(&job.path, error),
         }

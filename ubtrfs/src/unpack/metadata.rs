@@ -12,14 +12,26 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::quote::quoted;
+use crate::report::Report;
+use crate::sync::{AtomicU64, Ordering};
 
 /// What could not be set.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     /// In the user's words.
-    pub(super) told: Vec<String>,
+    told: Vec<String>,
     /// Attributes that only a btrfs has, which DIR is not on.
-    pub(super) btrfs_only: u64,
+    btrfs_only: u64,
+}
+
+impl Problems {
+    /// Tells them, and adds to `btrfs_only` what is told at the end.
+    pub(super) fn tell(self, path: &[u8], report: &Report, btrfs_only: &AtomicU64) {
+        btrfs_only.fetch_add(self.btrfs_only, Ordering::Relaxed);
+        for problem in self.told {
+            report.problem(path, problem);
+        }
+    }
 }
 
 /// What the user may do.

@@ -139,3 +139,24 @@ impl Drop for Mounted {
         }
     }
 }
+
+/// An empty image of 300 MiB that `mkfs.btrfs` made, mounted at `mnt` beside it. `None`, noted as
+/// skipped, where that cannot be.
+pub(crate) fn kernel_image(
+    test: &str,
+    dir: &Path,
+    mkfs: &[&str],
+    options: &str,
+) -> Option<(PathBuf, Mounted)> {
+    if !has_progs(test) || !can_mount(test) {
+        return None;
+    }
+    let image = dir.join("image");
+    fs::File::create(&image)
+        .unwrap()
+        .set_len(300 << 20)
+        .unwrap();
+    tool("mkfs.btrfs", &[&["-q"], mkfs, &[text(&image)]].concat());
+    let mounted = Mounted::new(&image, &dir.join("mnt"), options);
+    Some((image, mounted))
+}

@@ -94,6 +94,14 @@ impl Corpus {
         Ok(())
     }
 
+    /// The directory that a group works on.
+    pub(crate) fn dir(&self, group: &str) -> &Path {
+        match group.contains("small") {
+            true => &self.small,
+            false => &self.large,
+        }
+    }
+
     /// Bytes of what a group works on.
     pub(crate) fn bytes(&self, group: &str) -> u64 {
         match group.contains("small") {

@@ -53,11 +53,7 @@ pub(crate) fn field(ground: &Ground) -> Field {
 
 fn add_btrfs(field: &mut Field, ground: &Ground, group: &'static str, algorithm: &str) {
     let corpus = ground.corpus;
-    let dir = if group == SMALL {
-        &corpus.small
-    } else {
-        &corpus.large
-    };
+    let dir = corpus.dir(group);
     let image = ground.work.join("ours");
     let ours = [
         text(&ground.ubtrfs),
@@ -81,7 +77,7 @@ fn add_btrfs(field: &mut Field, ground: &Ground, group: &'static str, algorithm:
     }
     field.contestants.push(Box::new(Write {
         group,
-        from: dir.clone(),
+        from: dir.to_owned(),
         image: ground.work.join("kernel"),
         bytes: corpus.bytes(group),
         compress: (algorithm != "none").then(|| format!("compress-force={algorithm}")),
@@ -100,11 +96,7 @@ fn add_mkfs(field: &mut Field, ground: &Ground, group: &'static str) {
         }
         Ok(_) => {
             let corpus = ground.corpus;
-            let dir = if group == SMALL {
-                &corpus.small
-            } else {
-                &corpus.large
-            };
+            let dir = corpus.dir(group);
             let image = ground.work.join("mkfs");
             let command = [
                 mkfs,
@@ -132,11 +124,7 @@ fn add_squashfs(field: &mut Field, ground: &Ground, group: &'static str) {
         return field.missing.push(why);
     }
     let corpus = ground.corpus;
-    let dir = if group == SMALL {
-        &corpus.small
-    } else {
-        &corpus.large
-    };
+    let dir = corpus.dir(group);
     let image = ground.work.join("squashfs");
     let command = squash(text(dir), text(&image));
     let name = "mksquashfs -comp zstd, level 3, 128K";
