@@ -1,7 +1,7 @@
 //! A bounded number of things of one kind, to borrow.
 
 use crate::Error;
-use crate::sync::{Condvar, Mutex, MutexGuard};
+use crate::sync::{Condvar, Mutex, MutexGuard, ThreadId, this_thread};
 
 /// Lends what was returned, makes more up to a limit, and lets others wait.
 pub(crate) struct Shelf<T: ?Sized> {
@@ -11,13 +11,27 @@ pub(crate) struct Shelf<T: ?Sized> {
 }
 
 struct State<T: ?Sized> {
-    idle: Vec<Box<T>>,
+    /// With the thread that used it last: its memory may still be in that processor's cache.
+    idle: Vec<(ThreadId, Box<T>)>,
     /// Idle and lent. Once there is one, there always is.
     existing: usize,
     /// Being made.
     making: usize,
     /// Threads that sleep.
     waiting: usize,
+}
+
+impl<T: ?Sized> State<T> {
+    /// The one that this thread used last, or else the one that has lain there longest: the others
+    /// are more likely to be wanted again by those who used them.
+    fn take_idle(&mut self) -> Option<Box<T>> {
+        if self.idle.is_empty() {
+            return None;
+        }
+        let me = this_thread();
+        let mine = self.idle.iter().rposition(|(user, _)| *user == me);
+        Some(self.idle.remove(mine.unwrap_or(0)).1)
+    }
 }
 
 impl<T: ?Sized> Default for State<T> {
@@ -54,7 +68,7 @@ impl<T: ?Sized> Shelf<T> {
     ) -> Result<Box<T>, Error> {
         let mut state = self.state.lock();
         loop {
-            if let Some(idle) = state.idle.pop() {
+            if let Some(idle) = state.take_idle() {
                 return Ok(idle);
             }
             if state.existing + state.making >= limit.max(1) {
@@ -90,7 +104,7 @@ impl<T: ?Sized> Shelf<T> {
 
     pub(crate) fn put(&self, one: Box<T>) {
         let mut state = self.state.lock();
-        state.idle.push(one);
+        state.idle.push((this_thread(), one));
         self.wake(state);
     }
 

@@ -3,6 +3,7 @@
 #[cfg(not(shuttle))]
 mod imp {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use std::thread::{ThreadId, current};
 
     #[derive(Default)]
     pub(crate) struct Condvar(parking_lot::Condvar);
@@ -22,6 +23,7 @@ mod imp {
 #[cfg(shuttle)]
 mod imp {
     pub(crate) use shuttle::sync::MutexGuard;
+    pub(crate) use shuttle::thread::{ThreadId, current};
 
     #[derive(Default)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
@@ -46,5 +48,10 @@ mod imp {
     }
 }
 
-pub(crate) use imp::{Condvar, Mutex, MutexGuard};
+pub(crate) use imp::{Condvar, Mutex, MutexGuard, ThreadId};
 pub(crate) use std::sync::Arc;
+
+/// Which thread this is.
+pub(crate) fn this_thread() -> ThreadId {
+    imp::current().id()
+}
