@@ -49,7 +49,9 @@ impl<V: Volume> Builder<V> {
         }
     }
 
-    /// Threads that compress and decompress; as many as there are processors by default.
+    /// Threads that compress and decompress; as many as there are processors by default. Whoever
+    /// waits for room or for data is one of them and lends a hand, so the pool has one fewer, but
+    /// at least one.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
         self
@@ -109,7 +111,8 @@ impl<V: Volume> Builder<V> {
             }
         }
         let threads = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
-        let pool = Pool::try_new(self.threads).map_err(|e| threads(&e))?;
+        let workers = self.threads.saturating_sub(1).max(1);
+        let pool = Pool::try_new(workers).map_err(|e| threads(&e))?;
         let ledger = SpaceLedger::new(Limits {
             data: self.volume.data_available(),
             ..Limits::UNLIMITED

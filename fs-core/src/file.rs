@@ -122,7 +122,7 @@ impl<V: Volume> File<V> {
                 Ok(reservation) => reservation,
                 Err(error) => return (at - window.start, Err(error)),
             };
-            self.shared.cache.wait_for_room(FOLIO_SIZE);
+            self.shared.make_room(FOLIO_SIZE);
             let written = self
                 .inode
                 .mapping

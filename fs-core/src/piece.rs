@@ -51,9 +51,18 @@ impl<V: Volume> Work for Piece<V> {
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        let Some(claim) = self.claim.take() else {
-            return;
-        };
+        if let Some(claim) = self.claim.take() {
+            self.finish_claim(claim, outcome);
+        }
+        // This item is still listed. Whoever submits another one calls here again.
+        if self.shared.queue.unfinished() <= 1 {
+            self.shared.writer.no_more();
+        }
+    }
+}
+
+impl<V: Volume> Piece<V> {
+    fn finish_claim(&mut self, claim: Claim, outcome: Outcome) {
         match (outcome, self.prepared.take()) {
             (Outcome::Done, Some(prepared)) => self.submit(claim, prepared),
             (Outcome::Panicked(message), _) => {
@@ -64,9 +73,7 @@ impl<V: Volume> Work for Piece<V> {
             }
         }
     }
-}
 
-impl<V: Volume> Piece<V> {
     fn prepare(&self) -> Prepared {
         let shared = &self.shared;
         let start = self.claim.as_ref().map_or(0, |claim| claim.range().start);

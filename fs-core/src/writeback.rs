@@ -52,7 +52,9 @@ impl<V: Volume> Shared<V> {
         let mut pieces = pieces.peekable();
         while let Some(piece) = pieces.next() {
             let part = claim.split_to(piece.range.end);
-            let permit = self.budget.acquire(piece.range.end - piece.range.start);
+            let permit = self
+                .budget
+                .acquire_helping(piece.range.end - piece.range.start, self.queue.pool());
             let Some(snapshot) = inode.mapping.claim(piece.range.clone()) else {
                 // Truncated meanwhile: there is nothing to write any more.
                 drop(part);
@@ -74,6 +76,17 @@ impl<V: Volume> Shared<V> {
         }
     }
 
+    /// Waits until the cache has room for `bytes` more, and lends a hand with what takes it.
+    pub(crate) fn make_room(&self, bytes: u64) {
+        while !self.cache.try_room(bytes) {
+            if !self.queue.pool().help() {
+                self.writer.no_more();
+                self.cache.wait_for_room(bytes);
+                return;
+            }
+        }
+    }
+
     /// Waits until `range` is on the device, with its metadata in the running transaction.
     pub(crate) fn wait_range(
         self: &Arc<Self>,
@@ -85,6 +98,7 @@ impl<V: Volume> Shared<V> {
             shared: self,
             inode,
         };
+        let _hurry = self.writer.hurry();
         // A failure also waits at the inode, where it is told once.
         let _ = wait_for_range(&writeback, range, until);
         inode.take_failure()
