@@ -127,6 +127,7 @@ impl<V: Volume> Builder<V> {
             budget: Budget::new(self.queue_bytes),
             compression: self.compression,
             inodes: Mutex::new(HashMap::new()),
+            attrs: Mutex::new(()),
             raw_run: Mutex::new(None),
             counters: Counters::default(),
             observer: self.observer,

@@ -12,7 +12,7 @@ use crate::inode::Inode;
 use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
 use crate::stats::add;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Ordering};
 use crate::volume::{InodeId, Volume};
 use crate::writeback::MAX_CLAIM;
 
@@ -270,6 +270,9 @@ impl<V: Volume> File<V> {
         self.shared
             .start_writeback(&self.inode, 0..MAX_SIZE, SyncMode::None);
         self.inode.mapping.forget();
+        self.inode.parting.store(true, Ordering::Relaxed);
+        let Self { shared, inode, .. } = self;
+        shared.let_go(inode);
         Ok(())
     }
 

@@ -127,6 +127,7 @@ impl<V: Volume> Filesystem<V> {
     /// Those of the volume.
     pub fn set_attrs(&self, id: InodeId, set: &SetAttrs) -> Result<(), Error> {
         let volume = &self.shared.volume;
+        let _attrs = self.shared.attrs.lock();
         let changed = volume.attrs(id).and_then(|mut attrs| {
             attrs.mode = set.mode.unwrap_or(attrs.mode);
             attrs.uid = set.uid.unwrap_or(attrs.uid);

@@ -51,6 +51,8 @@ pub(crate) struct Inode {
     pub(crate) writer: Mutex<()>,
     /// Size or content changed since the attributes were last stored.
     pub(crate) attrs_dirty: AtomicBool,
+    /// The one who wrote it has finished with it: it leaves memory with the last of its data.
+    pub(crate) parting: AtomicBool,
     /// The first failure that nobody was told of.
     failure: Mutex<Option<WriteFailure>>,
 }
@@ -64,12 +66,18 @@ impl Inode {
             ordered: OrderedExtents::new(),
             writer: Mutex::new(()),
             attrs_dirty: AtomicBool::new(false),
+            parting: AtomicBool::new(false),
             failure: Mutex::new(None),
         })
     }
 
     pub(crate) fn touch(&self) {
         self.attrs_dirty.store(true, Ordering::Release);
+    }
+
+    /// Nothing is on its way, and nobody has to be told of anything.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.delalloc.is_settled() && self.ordered.is_empty() && self.failure.lock().is_none()
     }
 
     pub(crate) fn fail(&self, failure: WriteFailure) {

@@ -16,7 +16,7 @@ use crate::policy::Compression;
 use crate::read::VolumeDisk;
 use crate::stats::{Counters, add};
 use crate::submit::RawRun;
-use crate::sync::{Arc, AtomicU64, Mutex};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
 use crate::volume::{InodeId, Volume, VolumeLimits};
 use crate::writer::Writer;
 
@@ -33,6 +33,8 @@ pub(crate) struct Shared<V: Volume> {
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) compression: Option<Compression>,
     pub(crate) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
+    /// Held by whoever changes attributes, from reading them to storing them.
+    pub(crate) attrs: Mutex<()>,
     /// Raw pieces of the claim whose ordered parts run now, not yet submitted. Taken by the
     /// ordered part alone.
     pub(crate) raw_run: Mutex<Option<RawRun>>,
@@ -81,7 +83,29 @@ impl<V: Volume> Shared<V> {
         let inode = inodes
             .entry(id)
             .or_insert_with(|| Inode::new(id, size, &self.cache, &self.ledger));
+        inode.parting.store(false, Ordering::Relaxed);
         Arc::clone(inode)
+    }
+
+    /// Lets go of an inode if that is wanted, nobody has it, and all of it is on the device. Called
+    /// by whoever ends something of it. Under the table's lock, so that nobody can open it
+    /// meanwhile and make it larger than what was written.
+    pub(crate) fn let_go(&self, inode: Arc<Inode>) {
+        if !inode.parting.load(Ordering::Relaxed) {
+            return;
+        }
+        let id = inode.id;
+        drop(inode);
+        let mut inodes = self.inodes.lock();
+        let idle = inodes.get(&id).is_some_and(|inode| {
+            Arc::strong_count(inode) == 1
+                && inode.parting.load(Ordering::Relaxed)
+                && inode.is_settled()
+                && self.store_attrs(inode).is_ok()
+        });
+        let gone = if idle { inodes.remove(&id) } else { None };
+        drop(inodes);
+        drop(gone);
     }
 
     pub(crate) fn loaded(&self, id: InodeId) -> Option<Arc<Inode>> {
@@ -90,10 +114,10 @@ impl<V: Volume> Shared<V> {
 
     /// Stores size and times of an inode whose content is on the device.
     pub(crate) fn store_attrs(&self, inode: &Inode) -> Result<(), Error> {
-        use crate::sync::Ordering;
         if !inode.attrs_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
+        let _attrs = self.attrs.lock();
         let stored = (|| {
             let mut attrs = self.volume.attrs(inode.id)?;
             attrs.size = inode.mapping.size();

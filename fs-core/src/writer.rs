@@ -304,5 +304,6 @@ impl<V: Volume> WriteJob<V> {
             }
         }
         drop(permits);
+        shared.let_go(inode);
     }
 }
