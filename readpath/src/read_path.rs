@@ -8,6 +8,7 @@ use pagecache::{Mapping, PAGE_SIZE};
 use crate::batch::Batch;
 use crate::counters::{Counters, Stats, count};
 use crate::error::{Error, FileId, shared};
+use crate::extent_map::{ExtentKind, ExtentMap};
 use crate::flight::{Claim, Flight, Flights, Key};
 use crate::load::{Led, Loader, Target};
 use crate::plan::{Piece, RAW_PIECE, ReadPlan, page_up, plan};
@@ -170,7 +171,7 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
             epoch,
         };
         self.start(&batch, target, led, !pending.is_empty());
-        self.wait(file, &range, pending)
+        self.wait(file, &range, &maps, pending)
     }
 
     /// Claims what nobody reads yet. Returns what to read, and what to wait for.
@@ -249,10 +250,23 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
         }
     }
 
+    /// Whether a range is somewhere else now than `before` tells.
+    fn has_moved(&self, file: &File<'_, L>, range: &Range<u64>, before: &[ExtentMap<L>]) -> bool {
+        let Ok(now) = file.maps.extent_maps(range.clone()) else {
+            return false;
+        };
+        let there = |map: &&ExtentMap<L>| {
+            let end = map.start.saturating_add(map.len);
+            !matches!(map.kind, ExtentKind::Hole) && overlap(&(map.start..end), range)
+        };
+        now.iter().filter(there).ne(before.iter().filter(there))
+    }
+
     fn wait(
         &self,
         file: &File<'_, L>,
         range: &Range<u64>,
+        maps: &[ExtentMap<L>],
         pending: Vec<Pending>,
     ) -> Option<Result<(), Error>> {
         let mut again = false;
@@ -273,12 +287,18 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
                 .iter()
                 .find(|error| overlap(&error.range(), range));
             let Some(error) = error else { continue };
-            // The other reader's end says nothing about this one's bytes.
-            let aborted = joined && matches!(error, Error::Aborted { .. });
-            if !aborted && !outcome.stale && first_error.is_none() {
-                tracing::trace!(file = %file.id, ?fill, %error, "can't be read");
-                first_error = Some(error.clone());
+            // The other reader's end, or older maps, say nothing about this one's bytes.
+            if joined || outcome.stale || first_error.is_some() {
+                continue;
             }
+            // An extent that was overwritten meanwhile may be anything by now.
+            if self.has_moved(file, &error.range(), maps) {
+                count(&self.shared.counters.stale, 1);
+                again = true;
+                continue;
+            }
+            tracing::trace!(file = %file.id, ?fill, %error, "can't be read");
+            first_error = Some(error.clone());
         }
         match (first_error, again) {
             (Some(error), _) => Some(Err(error)),

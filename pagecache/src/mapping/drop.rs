@@ -45,6 +45,12 @@ impl Mapping {
         }
     }
 
+    /// Makes the file at least `size` bytes large, however others extend it meanwhile.
+    pub fn extend(&self, size: u64) {
+        let mut state = self.inner.state.lock();
+        state.tally.size = state.tally.size.max(size);
+    }
+
     /// Drops the clean pages that lie wholly in `range`, and returns how many bytes of them. Bytes
     /// behind the file's end don't matter for that.
     ///
