@@ -10,13 +10,14 @@ use readpath::{Decode, ReadPath};
 
 use crate::error::Error;
 use crate::filesystem::Filesystem;
+use crate::flusher::{Background, Flusher};
 use crate::pipeline_trace::{PipelineEvent, PipelineObserver};
-use crate::policy::Compression;
+use crate::policy::{Compression, Policy};
 use crate::read::{PoolThreads, VolumeDisk};
 use crate::shared::Shared;
 use crate::stats::Counters;
-use crate::sync::{Arc, AtomicU64, Mutex, thread};
-use crate::volume::Volume;
+use crate::sync::{Arc, AtomicU64, Mutex, RwLock, thread};
+use crate::volume::{Volume, VolumeLimits};
 use crate::writeback::MAX_CLAIM;
 use crate::writer::Writer;
 
@@ -31,7 +32,8 @@ pub struct Builder<V: Volume> {
     threads: usize,
     cache_bytes: u64,
     queue_bytes: u64,
-    compression: Option<Compression>,
+    policy: Policy,
+    background: Option<Background>,
     codecs: Registry,
     observer: Option<PipelineObserver>,
 }
@@ -43,7 +45,8 @@ impl<V: Volume> Builder<V> {
             threads: thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: 64 << 20,
             queue_bytes: 32 << 20,
-            compression: None,
+            policy: Policy::Never,
+            background: None,
             codecs: Registry::btrfs(),
             observer: None,
         }
@@ -70,9 +73,23 @@ impl<V: Volume> Builder<V> {
         self
     }
 
-    /// How to compress what is written; not at all by default.
-    pub fn compression(mut self, compression: Option<Compression>) -> Self {
-        self.compression = compression;
+    /// How to compress what is written, always trying; not at all by default.
+    pub fn compression(self, compression: Option<Compression>) -> Self {
+        self.policy(compression.map_or(Policy::Never, Policy::Always))
+    }
+
+    /// Whether and how to compress what is written to files that have no policy of their own;
+    /// [`Policy::Never`] by default.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// When to write back without being asked; by default only when the cache has no room, or as
+    /// much of a file goes by as one claim takes, so that what is written depends on the calls
+    /// alone.
+    pub fn background(mut self, background: Option<Background>) -> Self {
+        self.background = background;
         self
     }
 
@@ -96,20 +113,7 @@ impl<V: Volume> Builder<V> {
     /// cannot be started.
     pub fn build(self) -> Result<Filesystem<V>, Error> {
         let limits = self.volume.limits();
-        if let Some(how) = self.compression {
-            if self.codecs.get(how.codec).is_none() {
-                return Err(Error::Config(format!(
-                    "no codec has the id {}",
-                    how.codec.0
-                )));
-            }
-            if !limits.codecs.contains(&how.codec) {
-                return Err(Error::Config(format!(
-                    "the volume cannot store what codec {} makes",
-                    how.codec.0
-                )));
-            }
-        }
+        check_policy(self.policy, &self.codecs, &limits)?;
         let threads = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
         let workers = self.threads.saturating_sub(1).max(1);
         let pool = Pool::try_new(workers).map_err(|e| threads(&e))?;
@@ -125,7 +129,7 @@ impl<V: Volume> Builder<V> {
             ledger,
             cache: Cache::new(self.cache_bytes),
             budget: Budget::new(self.queue_bytes),
-            compression: self.compression,
+            policy: self.policy,
             inodes: Mutex::new(HashMap::new()),
             attrs: Mutex::new(()),
             raw_run: Mutex::new(None),
@@ -133,6 +137,8 @@ impl<V: Volume> Builder<V> {
             observer: self.observer,
             metadata_due: AtomicU64::new(0),
             claims: AtomicU64::new(0),
+            books: RwLock::new(()),
+            flusher: Flusher::new(self.background),
             reads: ReadPath::new(
                 Arc::new(VolumeDisk::new(&volume, limits.sector_size)),
                 Arc::clone(&workspaces) as Arc<dyn Decode>,
@@ -142,6 +148,39 @@ impl<V: Volume> Builder<V> {
             workspaces,
             volume,
         };
-        Ok(Filesystem::new(Arc::new(shared)))
+        let shared = Arc::new(shared);
+        Flusher::start(&shared).map_err(|e| threads(&e))?;
+        Ok(Filesystem::new(shared))
     }
+}
+
+/// Whether files can be written that way.
+pub(crate) fn check_policy(
+    policy: Policy,
+    codecs: &Registry,
+    limits: &VolumeLimits,
+) -> Result<(), Error> {
+    let Some(how) = policy.compression() else {
+        return Ok(());
+    };
+    let id = how.codec.0;
+    let Some(codec) = codecs.get(how.codec) else {
+        return Err(Error::Config(format!("no codec has the id {id}")));
+    };
+    if !limits.codecs.contains(&how.codec) {
+        return Err(Error::Config(format!(
+            "the volume cannot store what codec {id} makes"
+        )));
+    }
+    let levels = codec.levels();
+    if !levels.contains(&how.level) {
+        return Err(Error::Config(format!(
+            "{} has levels {} to {}, not {}",
+            codec.name(),
+            levels.start(),
+            levels.end(),
+            how.level
+        )));
+    }
+    Ok(())
 }

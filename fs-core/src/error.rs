@@ -69,6 +69,8 @@ pub enum ErrorKind {
     Exists,
     /// ENOTDIR
     NotADirectory,
+    /// ENOTEMPTY
+    NotEmpty,
     /// ENAMETOOLONG, ENOSPC or E2BIG, as the operation has it
     TooLarge,
     /// EMLINK
@@ -91,6 +93,7 @@ impl From<VolumeErrorKind> for ErrorKind {
             VolumeErrorKind::NotFound => Self::NotFound,
             VolumeErrorKind::Exists => Self::Exists,
             VolumeErrorKind::NotADirectory => Self::NotADirectory,
+            VolumeErrorKind::NotEmpty => Self::NotEmpty,
             VolumeErrorKind::TooLarge => Self::TooLarge,
             VolumeErrorKind::TooManyLinks => Self::TooManyLinks,
             VolumeErrorKind::NoSpace => Self::NoSpace,

@@ -2,23 +2,23 @@
 
 use bytes::Bytes;
 use delalloc::{SyncMode, Until};
+use pagecache::Stats as CacheStats;
 use readpath::Stats as ReadStats;
 
 use crate::builder::Builder;
+use crate::builder::check_policy;
 use crate::error::Error;
 use crate::file::File;
-use crate::inode::Inode;
+use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::stats::{Stats, add};
 use crate::sync::{Arc, Ordering};
-use crate::volume::{Attrs, DirEntry, FileType, InodeId, NewInode, Timestamp, Volume, XattrSet};
+use crate::volume::{Attrs, DirEntry, InodeId, NewInode, Timestamp, Unlinked, Volume, XattrSet};
+use crate::writeback::WHOLE_FILE;
 
 /// Bytes of metadata after which [`Filesystem::commit_if_due`] commits. A constant, so that where
 /// commits fall depends on the operations alone.
 const COMMIT_EVERY: u64 = 24 << 20;
-
-/// Every page that a file can have.
-const WHOLE_FILE: std::ops::Range<u64> = 0..!4095;
 
 /// A filesystem on a volume. Clones are handles of the same one.
 pub struct Filesystem<V: Volume> {
@@ -78,6 +78,19 @@ impl<V: Volume> Filesystem<V> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()
+    }
+
+    /// Evicts everything clean from the cache, as far as nobody holds it, and returns how many bytes
+    /// that were.
+    pub fn drop_caches(&self) -> u64 {
+        self.shared.cache.reclaim(u64::MAX)
+    }
+
+    /// Bytes of memory that the cache holds, its byte budget, and how much of them is dirty or on
+    /// its way.
+    #[must_use]
+    pub fn cache_stats(&self) -> CacheStats {
+        self.shared.cache.stats()
     }
 
     /// What has been read so far.
@@ -148,8 +161,76 @@ impl<V: Volume> Filesystem<V> {
     /// Those of the volume.
     pub fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
         self.shared.will_change(600 + 2 * name.len() as u64);
-        let id = self.shared.volume.create(dir, name, new);
-        id.map_err(Error::volume("creating an inode"))
+        let volume = &self.shared.volume;
+        let id = volume
+            .create(dir, name, new)
+            .map_err(Error::volume("creating an inode"))?;
+        let inherited = volume
+            .policy(dir)
+            .map_err(Error::volume("reading a policy"))?;
+        if inherited.is_some() {
+            let put = volume.put_policy(id, inherited);
+            put.map_err(Error::volume("setting a policy"))?;
+        }
+        Ok(id)
+    }
+
+    /// Removes a name. If that was the last one, the inode goes with the last handle of it, and what
+    /// of it is dirty is never written. An empty directory is removed alike.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume: [`ErrorKind::NotFound`](crate::ErrorKind::NotFound) and
+    /// [`ErrorKind::NotEmpty`](crate::ErrorKind::NotEmpty) among them.
+    pub fn unlink(&self, dir: InodeId, name: &[u8]) -> Result<(), Error> {
+        let _span = tracing::debug_span!("unlink", dir = dir.ino).entered();
+        let shared = &self.shared;
+        shared.will_change(600 + 2 * name.len() as u64);
+        let unlinked = shared.volume.unlink(dir, name);
+        let Unlinked { id, last } = unlinked.map_err(Error::volume("removing a name"))?;
+        if !last {
+            return Ok(());
+        }
+        // Under the table's lock, so that nobody opens what is being freed.
+        let inodes = shared.inodes.lock();
+        let Some(inode) = inodes.get(&id).cloned() else {
+            let freed = shared.volume.free_inode(id);
+            return freed.map_err(Error::volume("freeing an inode"));
+        };
+        drop(inodes);
+        inode.unlinked.store(true, Ordering::Relaxed);
+        shared.let_go(&inode);
+        Ok(())
+    }
+
+    /// Whether and how a file is compressed; of a directory, what its new entries inherit. `None`:
+    /// as the filesystem is built.
+    ///
+    /// # Errors
+    ///
+    /// Those of the volume.
+    pub fn policy(&self, id: InodeId) -> Result<Option<Policy>, Error> {
+        let policy = self.shared.volume.policy(id);
+        policy.map_err(Error::volume("reading a policy"))
+    }
+
+    /// Sets that, for what is written back from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if the codec is not registered, has no such level, or the volume cannot
+    /// store it; those of the volume.
+    pub fn set_policy(&self, id: InodeId, policy: Option<Policy>) -> Result<(), Error> {
+        let shared = &self.shared;
+        if let Some(policy) = policy {
+            check_policy(policy, shared.workspaces.registry(), &shared.limits)?;
+        }
+        let put = shared.volume.put_policy(id, policy);
+        put.map_err(Error::volume("setting a policy"))?;
+        if let Some(inode) = shared.loaded(id) {
+            *inode.policy.lock() = policy.unwrap_or(shared.policy);
+        }
+        Ok(())
     }
 
     /// Gives an inode another name.
@@ -202,15 +283,7 @@ impl<V: Volume> Filesystem<V> {
     ///
     /// [`Error::WrongType`], and those of the volume.
     pub fn open(&self, id: InodeId) -> Result<File<V>, Error> {
-        let attrs = self.shared.volume.attrs(id);
-        let attrs = attrs.map_err(Error::volume("opening"))?;
-        if attrs.file_type != FileType::Regular {
-            return Err(Error::WrongType {
-                id,
-                what: "not a regular file",
-            });
-        }
-        let inode = self.shared.inode(id, attrs.size);
+        let inode = self.shared.open(id)?;
         Ok(File::new(Arc::clone(&self.shared), inode))
     }
 
@@ -221,10 +294,9 @@ impl<V: Volume> Filesystem<V> {
     /// The first failure of writeback that nobody was told of yet, or that of the commit. Everything
     /// that could be written is written nevertheless.
     pub fn sync(&self) -> Result<(), Error> {
+        let _span = tracing::debug_span!("sync").entered();
         let shared = &self.shared;
-        let mut inodes: Vec<Arc<Inode>> = shared.inodes.lock().values().cloned().collect();
-        // The order of writeback must not depend on a hash.
-        inodes.sort_by_key(|inode| inode.id);
+        let inodes = shared.all_loaded();
         for inode in &inodes {
             shared.start_writeback(inode, WHOLE_FILE, SyncMode::None);
         }
@@ -232,10 +304,10 @@ impl<V: Volume> Filesystem<V> {
         shared.writer.drain();
         let mut result = drained.map_err(|error| Error::Config(error.to_string()));
         for inode in &inodes {
-            let waited = shared
-                .wait_range(inode, WHOLE_FILE, Until::Written)
-                .and_then(|()| shared.store_attrs(inode));
-            result = result.and(waited);
+            shared.wait_range(inode, WHOLE_FILE, Until::Written);
+            let stored = shared.store_attrs(inode);
+            let told = inode.failures.lock().check_untold(inode.id);
+            result = result.and(told).and(stored);
         }
         // What was redirtied meanwhile went through the queue once more.
         let drained = shared.queue.drain();
@@ -243,10 +315,9 @@ impl<V: Volume> Filesystem<V> {
         result = result.and(drained.map_err(|error| Error::Config(error.to_string())));
         drop(inodes);
         shared.forget_idle();
-        let committed = shared.volume.commit();
-        add(&shared.counters.commits, 1);
+        let committed = shared.commit();
         shared.metadata_due.store(0, Ordering::Relaxed);
-        result.and(committed.map_err(Error::volume("committing")))
+        result.and(committed)
     }
 
     /// Commits if enough has been done since the last commit. Call it between files: it bounds the
@@ -313,12 +384,5 @@ impl<V: Volume> Filesystem<V> {
 impl<V: Volume> Shared<V> {
     pub(crate) fn will_change(&self, metadata_bytes: u64) {
         add(&self.metadata_due, metadata_bytes);
-    }
-
-    /// Lets go of inodes that nobody has open and that have nothing on its way.
-    fn forget_idle(&self) {
-        self.inodes
-            .lock()
-            .retain(|_, inode| Arc::strong_count(inode) > 1 || !inode.delalloc.is_settled());
     }
 }

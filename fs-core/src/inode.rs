@@ -1,46 +1,20 @@
 //! An inode with data in memory.
 
-use pagecache::{Cache, Mapping};
-
-use crate::error::{Error, ErrorKind};
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
-use crate::volume::InodeId;
-use delalloc::{Delalloc, OrderedExtents, SpaceLedger, Unfinished};
 use std::ops::Range;
 
-/// Why a range did not reach the device.
-#[derive(Debug, Clone)]
-pub(crate) struct WriteFailure {
-    pub(crate) range: Range<u64>,
-    pub(crate) message: Arc<str>,
-    pub(crate) kind: ErrorKind,
-}
+use delalloc::{Delalloc, OrderedExtents, PAGE_SIZE, SpaceLedger};
+use extent_tree::{ExtentIoTree, RangeGuard};
+use pagecache::{Cache, Mapping};
 
-impl From<Unfinished> for WriteFailure {
-    fn from(error: Unfinished) -> Self {
-        Self {
-            range: 0..0,
-            message: error.to_string().into(),
-            kind: ErrorKind::Io,
-        }
-    }
-}
-
-impl WriteFailure {
-    pub(crate) fn of(self, id: InodeId) -> Error {
-        Error::Writeback {
-            id,
-            range: self.range,
-            message: self.message.to_string(),
-            kind: self.kind,
-        }
-    }
-}
+use crate::failures::{Failures, WriteFailure};
+use crate::policy::Policy;
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::volume::InodeId;
 
 /// What the filesystem knows of one file while it is open or has anything to write.
 ///
-/// Locking: `writer` is taken by whoever changes content or size, for the whole of the call, and
-/// never by the queue or the writer thread.
+/// Locking: whoever changes content or size locks the range in `writers` for the whole of the
+/// call; the queue, the writer thread and readers never do.
 #[derive(Debug)]
 pub(crate) struct Inode {
     pub(crate) id: InodeId,
@@ -48,27 +22,57 @@ pub(crate) struct Inode {
     pub(crate) mapping: Mapping,
     pub(crate) delalloc: Arc<Delalloc>,
     pub(crate) ordered: OrderedExtents<(), WriteFailure>,
-    pub(crate) writer: Mutex<()>,
+    writers: ExtentIoTree,
     /// Size or content changed since the attributes were last stored.
     pub(crate) attrs_dirty: AtomicBool,
+    /// Handles. Changed under the lock of the table of inodes only.
+    pub(crate) opens: AtomicUsize,
     /// The one who wrote it has finished with it: it leaves memory with the last of its data.
     pub(crate) parting: AtomicBool,
-    /// The first failure that nobody was told of.
-    failure: Mutex<Option<WriteFailure>>,
+    /// It has no name: it is freed with the last handle.
+    pub(crate) unlinked: AtomicBool,
+    /// Its content is not to be stored in the tree: it has extents besides.
+    pub(crate) no_inline: AtomicBool,
+    /// Milliseconds of the filesystem's life at which it became dirty; 0: it is not.
+    pub(crate) dirty_since: AtomicU64,
+    pub(crate) policy: Mutex<Policy>,
+    pub(crate) failures: Mutex<Failures>,
 }
 
 impl Inode {
-    pub(crate) fn new(id: InodeId, size: u64, cache: &Cache, ledger: &SpaceLedger) -> Arc<Self> {
+    pub(crate) fn new(
+        id: InodeId,
+        size: u64,
+        policy: Policy,
+        cache: &Cache,
+        ledger: &SpaceLedger,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id,
             mapping: Mapping::with_size(cache, size),
             delalloc: Delalloc::new(ledger),
             ordered: OrderedExtents::new(),
-            writer: Mutex::new(()),
+            writers: ExtentIoTree::new(),
             attrs_dirty: AtomicBool::new(false),
+            opens: AtomicUsize::new(0),
             parting: AtomicBool::new(false),
-            failure: Mutex::new(None),
+            unlinked: AtomicBool::new(false),
+            no_inline: AtomicBool::new(false),
+            dirty_since: AtomicU64::new(0),
+            policy: Mutex::new(policy),
+            failures: Mutex::default(),
         })
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.mapping.size()
+    }
+
+    /// Keeps other writers away from the pages of `range`.
+    pub(crate) fn lock(&self, range: Range<u64>) -> RangeGuard<'_> {
+        let end = range.end.checked_next_multiple_of(PAGE_SIZE);
+        self.writers
+            .lock(range.start - range.start % PAGE_SIZE..end.unwrap_or(u64::MAX))
     }
 
     pub(crate) fn touch(&self) {
@@ -77,18 +81,6 @@ impl Inode {
 
     /// Nothing is on its way, and nobody has to be told of anything.
     pub(crate) fn is_settled(&self) -> bool {
-        self.delalloc.is_settled() && self.ordered.is_empty() && self.failure.lock().is_none()
-    }
-
-    pub(crate) fn fail(&self, failure: WriteFailure) {
-        self.failure.lock().get_or_insert(failure);
-    }
-
-    /// Takes the failure, so that it is reported once.
-    pub(crate) fn take_failure(&self) -> Result<(), Error> {
-        match self.failure.lock().take() {
-            Some(failure) => Err(failure.of(self.id)),
-            None => Ok(()),
-        }
+        self.delalloc.is_settled() && self.ordered.is_empty() && !self.failures.lock().is_untold()
     }
 }

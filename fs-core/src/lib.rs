@@ -82,8 +82,10 @@
 
 mod builder;
 mod error;
+mod failures;
 mod file;
 mod filesystem;
+mod flusher;
 mod inode;
 pub mod memory;
 mod piece;
@@ -103,13 +105,15 @@ pub use compress::CodecId;
 pub use error::{Error, ErrorKind};
 pub use file::File;
 pub use filesystem::{Filesystem, SetAttrs};
+pub use flusher::Background;
 pub use memory::MemoryVolume;
+pub use pagecache::Stats as CacheStats;
 pub use pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
-pub use policy::Compression;
+pub use policy::{Compression, Policy};
 pub use readpath::{Error as ReadError, ExtentKind, ExtentMap, Stats as ReadStats};
 pub use stats::Stats;
 pub use volume::{
     Attrs, Commit, DataIo, DataSpace, DirEntry, ExtentStore, FileExtent, FileType, InodeId,
-    InodeStore, Locator, Namespace, NewInode, StoredExtent, Timestamp, Volume, VolumeError,
-    VolumeErrorKind, VolumeLimits, VolumeResult, XattrSet, XattrStore,
+    InodeStore, Locator, Namespace, NewInode, StoredExtent, Timestamp, Unlinked, Volume,
+    VolumeError, VolumeErrorKind, VolumeLimits, VolumeResult, XattrSet, XattrStore,
 };

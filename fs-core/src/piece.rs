@@ -10,7 +10,7 @@ use crate::pipeline_trace::PipelineStep;
 use crate::policy::{Compression, PieceFacts, WritebackPlan, plan};
 use crate::shared::Shared;
 use crate::stats::add;
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 use crate::volume::Volume;
 
 /// What the parallel part made of the bytes.
@@ -47,12 +47,15 @@ pub(crate) struct Piece<V: Volume> {
 
 impl<V: Volume> Work for Piece<V> {
     fn run(&mut self) {
-        self.prepared = Some(self.prepare());
+        if let Some(claim) = &self.claim {
+            self.prepared = Some(self.prepare(claim.range().start));
+        }
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        if let Some(claim) = self.claim.take() {
-            self.finish_claim(claim, outcome);
+        match self.claim.take() {
+            Some(claim) => self.finish_claim(claim, outcome),
+            None => self.end_run(),
         }
         // This item is still listed. Whoever submits another one calls here again.
         if self.shared.queue.unfinished() <= 1 {
@@ -74,16 +77,38 @@ impl<V: Volume> Piece<V> {
         }
     }
 
-    fn prepare(&self) -> Prepared {
+    /// Stands for a last piece of a claim that was truncated before it could be queued.
+    pub(crate) fn end_of_claim(
+        shared: &Arc<Shared<V>>,
+        inode: &Arc<Inode>,
+        claim_number: u64,
+    ) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            inode: Arc::clone(inode),
+            claim: None,
+            claim_number,
+            last_of_claim: true,
+            snapshot: Bytes::new(),
+            data_len: 0,
+            i_size: 0,
+            permit: None,
+            prepared: None,
+        }
+    }
+
+    fn prepare(&self, start: u64) -> Prepared {
         let shared = &self.shared;
-        let start = self.claim.as_ref().map_or(0, |claim| claim.range().start);
         let plan = plan(PieceFacts {
             start,
             data_len: self.data_len,
             i_size: self.i_size,
             sector_size: u64::from(shared.limits.sector_size),
-            max_inline: u64::from(shared.limits.max_inline),
-            compression: shared.compression,
+            max_inline: match self.inode.no_inline.load(Ordering::Relaxed) {
+                true => 0,
+                false => u64::from(shared.limits.max_inline),
+            },
+            policy: *self.inode.policy.lock(),
         });
         let prepared = match plan {
             WritebackPlan::Raw => {
@@ -91,6 +116,14 @@ impl<V: Volume> Piece<V> {
                 self.raw()
             }
             WritebackPlan::Compress(how) => self.compress(how),
+            WritebackPlan::Sample(how) => {
+                if compress::advise(self.data()).is_compress() {
+                    self.compress(how)
+                } else {
+                    add(&shared.counters.raw_sampled, 1);
+                    self.raw()
+                }
+            }
             WritebackPlan::Inline(how) => self.inline(how),
         };
         let range = start..start + self.snapshot.len() as u64;

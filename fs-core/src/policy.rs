@@ -11,6 +11,32 @@ pub struct Compression {
     pub level: i32,
 }
 
+/// Bytes from which on a sample says something.
+const MIN_SAMPLED: u64 = 16 << 10;
+
+/// Whether a file is compressed, decided piece by piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Never.
+    Never,
+    /// Where a sample of the piece looks as if it shrinks. What doesn't costs the sample, 8 KiB of
+    /// 128, and nothing is remembered: the next piece is looked at anew.
+    Auto(Compression),
+    /// Always tried, whatever the sample would say.
+    Always(Compression),
+}
+
+impl Policy {
+    /// How, if at all.
+    #[must_use]
+    pub fn compression(self) -> Option<Compression> {
+        match self {
+            Self::Never => None,
+            Self::Auto(how) | Self::Always(how) => Some(how),
+        }
+    }
+}
+
 /// What to do with one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum WritebackPlan {
@@ -18,6 +44,8 @@ pub(crate) enum WritebackPlan {
     Raw,
     /// Try to make it smaller by at least one sector.
     Compress(Compression),
+    /// The same, but only if a sample promises that.
+    Sample(Compression),
     /// The piece is a whole small file: store it in the tree if that is possible, compressed if
     /// that helps, else as an ordinary extent.
     Inline(Option<Compression>),
@@ -33,7 +61,7 @@ pub(crate) struct PieceFacts {
     pub(crate) i_size: u64,
     pub(crate) sector_size: u64,
     pub(crate) max_inline: u64,
-    pub(crate) compression: Option<Compression>,
+    pub(crate) policy: Policy,
 }
 
 /// Decides from facts alone, so that it can be tested without threads.
@@ -41,14 +69,21 @@ pub(crate) fn plan(facts: PieceFacts) -> WritebackPlan {
     let whole_file = facts.start == 0 && facts.data_len == facts.i_size;
     if whole_file && facts.i_size <= facts.sector_size && facts.max_inline > 0 {
         let fits = facts.data_len <= facts.max_inline && facts.data_len < facts.sector_size;
-        if fits || facts.compression.is_some() {
-            return WritebackPlan::Inline(facts.compression);
+        let compression = facts.policy.compression();
+        if fits || compression.is_some() {
+            return WritebackPlan::Inline(compression);
         }
     }
-    match facts.compression {
-        // One sector cannot shrink by one.
-        Some(c) if facts.data_len > facts.sector_size => WritebackPlan::Compress(c),
-        _ => WritebackPlan::Raw,
+    // One sector cannot shrink by one.
+    if facts.data_len <= facts.sector_size {
+        return WritebackPlan::Raw;
+    }
+    match facts.policy {
+        Policy::Never => WritebackPlan::Raw,
+        // Of what is shorter, the sample would cost as much as trying.
+        Policy::Auto(how) if facts.data_len < MIN_SAMPLED => WritebackPlan::Compress(how),
+        Policy::Auto(how) => WritebackPlan::Sample(how),
+        Policy::Always(how) => WritebackPlan::Compress(how),
     }
 }
 
@@ -68,7 +103,7 @@ mod tests {
             i_size,
             sector_size: 4096,
             max_inline: 2048,
-            compression: Some(ZSTD),
+            policy: Policy::Always(ZSTD),
         }
     }
 
@@ -86,12 +121,12 @@ mod tests {
         );
         assert_eq!(plan(facts(0, 1, 1)), WritebackPlan::Inline(Some(ZSTD)));
         let raw = PieceFacts {
-            compression: None,
+            policy: Policy::Never,
             ..facts(0, 2049, 2049)
         };
         assert_eq!(plan(raw), WritebackPlan::Raw);
         let small = PieceFacts {
-            compression: None,
+            policy: Policy::Never,
             ..facts(0, 2048, 2048)
         };
         assert_eq!(plan(small), WritebackPlan::Inline(None));
@@ -100,6 +135,21 @@ mod tests {
     #[test]
     fn two_sectors_are_compressed() {
         assert_eq!(plan(facts(0, 4097, 4097)), WritebackPlan::Compress(ZSTD));
+    }
+
+    #[test]
+    fn only_auto_asks_a_sample_and_not_about_little() {
+        let auto = |data_len| PieceFacts {
+            policy: Policy::Auto(ZSTD),
+            ..facts(0, data_len, 1 << 20)
+        };
+        assert_eq!(plan(auto(MIN_SAMPLED)), WritebackPlan::Sample(ZSTD));
+        assert_eq!(plan(auto(MIN_SAMPLED - 1)), WritebackPlan::Compress(ZSTD));
+        assert_eq!(plan(auto(4096)), WritebackPlan::Raw);
+        assert_eq!(
+            plan(facts(0, MIN_SAMPLED, 1 << 20)),
+            WritebackPlan::Compress(ZSTD)
+        );
     }
 
     #[test]

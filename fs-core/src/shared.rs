@@ -4,20 +4,22 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use compress::Workspaces;
-use delalloc::SpaceLedger;
+use delalloc::{Space, SpaceLedger};
 use ordered_wq::{Budget, OrderedQueue};
 use pagecache::Cache;
 use readpath::ReadPath;
 
 use crate::error::{Error, ErrorKind};
-use crate::inode::{Inode, WriteFailure};
+use crate::failures::WriteFailure;
+use crate::flusher::Flusher;
+use crate::inode::Inode;
 use crate::pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
-use crate::policy::Compression;
+use crate::policy::Policy;
 use crate::read::VolumeDisk;
 use crate::stats::{Counters, add};
 use crate::submit::RawRun;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering};
-use crate::volume::{InodeId, Volume, VolumeLimits};
+use crate::sync::{Arc, AtomicU64, Mutex, Ordering, RwLock};
+use crate::volume::{FileType, InodeId, Volume, VolumeLimits};
 use crate::writer::Writer;
 
 /// The parts. The queue holds the pool.
@@ -31,7 +33,7 @@ pub(crate) struct Shared<V: Volume> {
     pub(crate) cache: Cache,
     pub(crate) budget: Budget,
     pub(crate) workspaces: Arc<Workspaces>,
-    pub(crate) compression: Option<Compression>,
+    pub(crate) policy: Policy,
     pub(crate) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
     /// Held by whoever changes attributes, from reading them to storing them.
     pub(crate) attrs: Mutex<()>,
@@ -44,6 +46,10 @@ pub(crate) struct Shared<V: Volume> {
     /// them alone.
     pub(crate) metadata_due: AtomicU64,
     pub(crate) claims: AtomicU64,
+    /// Shared by whoever takes space from the volume or gives it back, until the ledger says the
+    /// same; alone when the two are compared.
+    pub(crate) books: RwLock<()>,
+    pub(crate) flusher: Flusher,
 }
 
 impl<V: Volume> Shared<V> {
@@ -71,56 +77,157 @@ impl<V: Volume> Shared<V> {
             message: message.into(),
             kind,
         };
-        inode.fail(failure.clone());
+        inode.failures.lock().record(failure.clone());
         add(&self.counters.ranges_failed, 1);
         self.observe(inode.id, &range, PipelineStep::Failed);
         failure
     }
 
-    /// The inode's state in memory, made if there is none.
-    pub(crate) fn inode(&self, id: InodeId, size: u64) -> Arc<Inode> {
-        let mut inodes = self.inodes.lock();
-        let inode = inodes
-            .entry(id)
-            .or_insert_with(|| Inode::new(id, size, &self.cache, &self.ledger));
-        inode.parting.store(false, Ordering::Relaxed);
-        Arc::clone(inode)
+    /// Tries `reserve` again after the ledger was told what the volume has: it does not see what
+    /// is freed.
+    pub(crate) fn reserve_anew<R>(&self, reserve: impl FnOnce() -> Option<R>) -> Option<R> {
+        let _alone = self.books.write();
+        self.count_anew();
+        reserve()
     }
 
-    /// Lets go of an inode if that is wanted, nobody has it, and all of it is on the device. Called
-    /// by whoever ends something of it. Under the table's lock, so that nobody can open it
-    /// meanwhile and make it larger than what was written.
-    pub(crate) fn let_go(&self, inode: Arc<Inode>) {
-        if !inode.parting.load(Ordering::Relaxed) {
-            return;
+    /// The same after `free` has given space back, and a commit, and before anybody else can have
+    /// it.
+    pub(crate) fn reserve_freed<R>(
+        &self,
+        free: impl FnOnce() -> Result<(), Error>,
+        reserve: impl FnOnce() -> Option<R>,
+    ) -> Result<Option<R>, Error> {
+        let _alone = self.books.write();
+        free()?;
+        self.commit()?;
+        self.count_anew();
+        Ok(reserve())
+    }
+
+    fn count_anew(&self) {
+        let counters = self.ledger.counters(Space::Data);
+        let taken = counters.bytes_reserved.saturating_add(counters.bytes_used);
+        let capacity = taken.saturating_add(self.volume.data_available());
+        self.ledger.set_capacity(Space::Data, capacity);
+    }
+
+    pub(crate) fn commit(&self) -> Result<(), Error> {
+        add(&self.counters.commits, 1);
+        self.volume.commit().map_err(Error::volume("committing"))
+    }
+
+    /// Something of it became dirty: its age begins, if anybody asks for that.
+    pub(crate) fn grows_old(&self, inode: &Inode) {
+        if self.flusher.background.is_some() && inode.dirty_since.load(Ordering::Relaxed) == 0 {
+            let now = self.flusher.now_ms();
+            inode.dirty_since.store(now, Ordering::Relaxed);
         }
-        let id = inode.id;
-        drop(inode);
+    }
+
+    /// A handle's share of the inode's state in memory, which is made if there is none.
+    pub(crate) fn open(&self, id: InodeId) -> Result<Arc<Inode>, Error> {
         let mut inodes = self.inodes.lock();
-        let idle = inodes.get(&id).is_some_and(|inode| {
-            Arc::strong_count(inode) == 1
-                && inode.parting.load(Ordering::Relaxed)
-                && inode.is_settled()
-                && self.store_attrs(inode).is_ok()
-        });
-        let gone = if idle { inodes.remove(&id) } else { None };
+        if !inodes.contains_key(&id) {
+            let attrs = self.volume.attrs(id).map_err(Error::volume("opening"))?;
+            if attrs.file_type != FileType::Regular {
+                return Err(Error::WrongType {
+                    id,
+                    what: "not a regular file",
+                });
+            }
+            let policy = self.volume.policy(id);
+            let policy = policy.map_err(Error::volume("reading a policy"))?;
+            let policy = policy.unwrap_or(self.policy);
+            let inode = Inode::new(id, attrs.size, policy, &self.cache, &self.ledger);
+            inodes.insert(id, inode);
+        }
+        let inode = Arc::clone(&inodes[&id]);
+        inode.parting.store(false, Ordering::Relaxed);
+        inode.opens.fetch_add(1, Ordering::Relaxed);
+        Ok(inode)
+    }
+
+    /// A handle goes.
+    pub(crate) fn close(&self, inode: &Inode) {
+        let inodes = self.inodes.lock();
+        let last = inode.opens.fetch_sub(1, Ordering::Relaxed) == 1;
         drop(inodes);
-        drop(gone);
+        if last {
+            self.let_go(inode);
+        }
     }
 
     pub(crate) fn loaded(&self, id: InodeId) -> Option<Arc<Inode>> {
         self.inodes.lock().get(&id).cloned()
     }
 
+    /// All inodes in memory. The order of writeback must not depend on a hash.
+    pub(crate) fn all_loaded(&self) -> Vec<Arc<Inode>> {
+        let mut inodes: Vec<_> = self.inodes.lock().values().cloned().collect();
+        inodes.sort_by_key(|inode| inode.id);
+        inodes
+    }
+
+    /// Lets go of an inode if that is wanted, nobody has it open, and all of it is on the device;
+    /// frees it if it has no name. Called by whoever ends something of it.
+    ///
+    /// Under the table's lock, so that nobody can open it meanwhile and make it larger than what
+    /// was written.
+    pub(crate) fn let_go(&self, inode: &Inode) {
+        let unlinked = inode.unlinked.load(Ordering::Relaxed);
+        if !unlinked && !inode.parting.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut inodes = self.inodes.lock();
+        let listed = inodes
+            .get(&inode.id)
+            .is_some_and(|listed| std::ptr::eq(&**listed, inode));
+        if !listed || inode.opens.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        if unlinked {
+            // What is dirty will never be wanted; what is on its way ends here again.
+            inode.mapping.truncate(0);
+            inode.delalloc.discard(0..u64::MAX).ignore();
+            let still_busy = !inode.delalloc.is_settled() || !inode.ordered.is_empty();
+            if still_busy {
+                return;
+            }
+            if let Err(error) = self.volume.free_inode(inode.id) {
+                let error = error.to_string();
+                tracing::warn!(inode = inode.id.ino, error, "stays an orphan");
+                add(&self.counters.orphans_left, 1);
+            }
+        } else if !inode.is_settled() || self.store_attrs(inode).is_err() {
+            return;
+        }
+        let gone = inodes.remove(&inode.id);
+        drop(inodes);
+        drop(gone);
+    }
+
+    /// Lets go of inodes that nobody has open and that have nothing on its way.
+    pub(crate) fn forget_idle(&self) {
+        let mut inodes = self.inodes.lock();
+        let idle: Vec<_> = inodes
+            .extract_if(|_, inode| inode.opens.load(Ordering::Relaxed) == 0 && inode.is_settled())
+            .collect();
+        drop(inodes);
+        drop(idle);
+    }
+
     /// Stores size and times of an inode whose content is on the device.
     pub(crate) fn store_attrs(&self, inode: &Inode) -> Result<(), Error> {
-        if !inode.attrs_dirty.swap(false, Ordering::AcqRel) {
+        // What has no name goes with its last handle, and may have gone already.
+        let unlinked = inode.unlinked.load(Ordering::Relaxed);
+        if unlinked || !inode.attrs_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
         let _attrs = self.attrs.lock();
         let stored = (|| {
             let mut attrs = self.volume.attrs(inode.id)?;
-            attrs.size = inode.mapping.size();
+            attrs.size = inode.size();
             self.volume.put_attrs(inode.id, &attrs)
         })();
         stored.map_err(|error| {

@@ -37,6 +37,8 @@ counters! {
     raw_incompressible,
     /// Raw because nobody wanted compression or the piece is a single sector.
     raw_unwanted,
+    /// Raw because a sample did not look as if it shrinks.
+    raw_sampled,
     /// Raw because the codec failed or had no memory.
     raw_codec_error,
     /// Extents recorded.
@@ -45,6 +47,31 @@ counters! {
     ranges_failed,
     /// Commits.
     commits,
+    /// Pages whose writeback was started because they had been dirty for long.
+    pages_flushed_by_age,
+    /// Pages whose writeback was started because much was dirty.
+    pages_flushed_by_amount,
+    /// Pages whose writeback was started because the cache had no room.
+    pages_flushed_by_pressure,
+    /// Times that a writer found no room in the cache and waited for it.
+    room_waits,
+    /// Times that a writer was slowed down because much was dirty.
+    writers_throttled,
+    /// Microseconds for which they were.
+    throttled_us,
+    /// Inodes without a name that could not be freed.
+    orphans_left,
+}
+
+impl Stats {
+    /// Bytes of files for each byte stored; 1 before anything was.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        match self.bytes_stored {
+            0 => 1.0,
+            stored => self.bytes_finished as f64 / stored as f64,
+        }
+    }
 }
 
 pub(crate) fn add(counter: &AtomicU64, by: u64) {

@@ -68,6 +68,7 @@ impl<V: Volume> Piece<V> {
                     permit
                 });
                 let disk_num_bytes = data.len() as u64;
+                let _books = shared.books.read();
                 match shared.volume.allocate(disk_num_bytes) {
                     Ok(at) => {
                         let stored = StoredExtent {
@@ -98,10 +99,15 @@ impl<V: Volume> Piece<V> {
         run.claim_number == self.claim_number && end == Some(claim.range().start)
     }
 
-    /// The piece cannot be written: says so, and lets go of it. Its neighbours go on.
-    pub(crate) fn give_up(&mut self, claim: Claim, why: &str) {
+    /// Submits the raw pieces that waited for others to join them.
+    pub(crate) fn end_run(&self) {
         let run = self.shared.raw_run.lock().take();
         self.shared.submit_run(run);
+    }
+
+    /// The piece cannot be written: says so, and lets go of it. Its neighbours go on.
+    pub(crate) fn give_up(&mut self, claim: Claim, why: &str) {
+        self.end_run();
         self.shared.give_up(&self.inode, claim, why, ErrorKind::Io);
     }
 }
@@ -109,6 +115,7 @@ impl<V: Volume> Piece<V> {
 impl<V: Volume> Shared<V> {
     fn submit_run(self: &Arc<Self>, run: Option<RawRun>) {
         let Some(run) = run else { return };
+        let _books = self.books.read();
         let bytes: usize = run.parts.iter().map(|part| part.data.len()).sum();
         match self.volume.allocate(bytes as u64) {
             Ok(at) => self.submit_parts(&run.inode, run.parts, at),

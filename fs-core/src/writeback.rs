@@ -8,17 +8,21 @@ use delalloc::{
 };
 use extent_tree::ExtentIoTree;
 
-use crate::error::Error;
-use crate::inode::{Inode, WriteFailure};
+use crate::failures::WriteFailure;
+use crate::inode::Inode;
 use crate::piece::Piece;
 use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
+use crate::stats::add;
 use crate::sync::{Arc, Ordering};
 use crate::volume::Volume;
 
 /// Bytes that one claim takes at most, and so the longest raw extent. A constant, so that no
 /// memory setting changes an image; the byte budget must be larger.
 pub(crate) const MAX_CLAIM: u64 = 4 << 20;
+
+/// Every page that a file can have.
+pub(crate) const WHOLE_FILE: Range<u64> = 0..!4095;
 
 impl<V: Volume> Shared<V> {
     /// Claims and queues what is delalloc in `range` and not on its way already.
@@ -56,8 +60,13 @@ impl<V: Volume> Shared<V> {
                 .budget
                 .acquire_helping(piece.range.end - piece.range.start, self.queue.pool());
             let Some(snapshot) = inode.mapping.claim(piece.range.clone()) else {
-                // Truncated meanwhile: there is nothing to write any more.
-                drop(part);
+                // Truncated meanwhile: there is nothing to write any more. The pieces before may
+                // wait for this one, if it is the last.
+                drop((part, permit));
+                if pieces.peek().is_none() {
+                    self.queue
+                        .submit(Piece::end_of_claim(self, inode, claim_number));
+                }
                 continue;
             };
             self.observe(inode.id, &piece.range, PipelineStep::Queued);
@@ -77,31 +86,49 @@ impl<V: Volume> Shared<V> {
     }
 
     /// Waits until the cache has room for `bytes` more, and lends a hand with what takes it.
-    pub(crate) fn make_room(&self, bytes: u64) {
+    pub(crate) fn make_room(self: &Arc<Self>, bytes: u64) {
         while !self.cache.try_room(bytes) {
-            if !self.queue.pool().help() {
-                self.writer.no_more();
-                self.cache.wait_for_room(bytes);
-                return;
+            if self.queue.pool().help() {
+                continue;
             }
+            // What is dirty in files that nobody writes back would stay there for ever.
+            if self.cache.writeback_bytes() == 0 && self.start_some() > 0 {
+                continue;
+            }
+            self.writer.no_more();
+            add(&self.counters.room_waits, 1);
+            self.cache.wait_for_room(bytes);
+            return;
         }
     }
 
-    /// Waits until `range` is on the device, with its metadata in the running transaction.
+    /// Starts writeback of a file that has anything to write; of how many pages.
+    pub(crate) fn start_some(self: &Arc<Self>) -> u64 {
+        for inode in self.all_loaded() {
+            let pages = self.start_writeback(&inode, WHOLE_FILE, SyncMode::None);
+            if pages > 0 {
+                add(&self.counters.pages_flushed_by_pressure, pages);
+                return pages;
+            }
+        }
+        0
+    }
+
+    /// Waits until `range` is on the device, with its metadata in the running transaction. Whether it
+    /// got there, the inode's failures tell.
     pub(crate) fn wait_range(
         self: &Arc<Self>,
         inode: &Arc<Inode>,
         range: Range<u64>,
         until: Until,
-    ) -> Result<(), Error> {
+    ) {
         let writeback = InodeWriteback {
             shared: self,
             inode,
         };
         let _hurry = self.writer.hurry();
-        // A failure also waits at the inode, where it is told once.
+        // A failure is recorded at the inode, where each handle is told.
         let _ = wait_for_range(&writeback, range, until);
-        inode.take_failure()
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 
 use bytes::Bytes;
 use compress::CodecId;
@@ -11,11 +12,12 @@ use delalloc::{Ordered, OrderedHandle};
 use ordered_wq::Permit;
 use pagecache::WritebackEnd;
 
-use crate::inode::{Inode, WriteFailure};
+use crate::failures::WriteFailure;
+use crate::inode::Inode;
 use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
 use crate::stats::add;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, thread};
+use crate::sync::{Arc, AtomicU64, Condvar, Duration, Mutex, MutexGuard, Ordering, thread};
 use crate::volume::{FileExtent, Volume, VolumeError};
 
 /// Bytes that one vectored write gathers at most.
@@ -68,7 +70,10 @@ struct Jobs<V: Volume> {
 struct Core<V: Volume> {
     jobs: Mutex<Jobs<V>>,
     work: Condvar,
-    idle: Condvar,
+    /// A batch was finished.
+    progress: Condvar,
+    /// Bytes of files that were finished so far, whether they got there or not.
+    finished_bytes: AtomicU64,
 }
 
 /// Owns the thread.
@@ -89,7 +94,8 @@ impl<V: Volume> Writer<V> {
                 closed: false,
             }),
             work: Condvar::new(),
-            idle: Condvar::new(),
+            progress: Condvar::new(),
+            finished_bytes: AtomicU64::new(0),
         });
         let thread = thread::Builder::new().name("writer".into()).spawn({
             let core = Arc::clone(&core);
@@ -130,8 +136,23 @@ impl<V: Volume> Writer<V> {
         let _hurry = self.hurry();
         let mut jobs = self.core.jobs.lock();
         while !jobs.waiting.is_empty() || jobs.busy > 0 {
-            self.core.idle.wait(&mut jobs);
+            self.core.progress.wait(&mut jobs);
         }
+    }
+
+    /// Bytes of files whose way has ended so far.
+    pub(crate) fn finished_bytes(&self) -> u64 {
+        self.core.finished_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Waits until a batch is finished, or for a moment: what is still with the queue may be
+    /// anything.
+    pub(crate) fn wait_progress(&self) {
+        let _hurry = self.hurry();
+        let mut jobs = self.core.jobs.lock();
+        self.core
+            .progress
+            .wait_for(&mut jobs, Duration::from_millis(5));
     }
 }
 
@@ -161,13 +182,15 @@ impl<V: Volume> Core<V> {
     fn run(&self) {
         while let Some(batch) = self.take() {
             let taken = batch.len();
+            let bytes: u64 = batch
+                .iter()
+                .map(|job| range_len(&job.ordered.range()))
+                .sum();
             // The last job may hold the last handle of the filesystem.
             write_batch(batch);
-            let mut jobs = self.jobs.lock();
-            jobs.busy -= taken;
-            if jobs.busy == 0 && jobs.waiting.is_empty() {
-                self.idle.notify_all();
-            }
+            self.finished_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.jobs.lock().busy -= taken;
+            self.progress.notify_all();
         }
     }
 
@@ -204,6 +227,10 @@ impl<V: Volume> Core<V> {
         jobs.busy = batch.len();
         Some(batch)
     }
+}
+
+fn range_len(range: &Range<u64>) -> u64 {
+    range.end - range.start
 }
 
 fn write_batch<V: Volume>(batch: Vec<WriteJob<V>>) {
@@ -270,6 +297,7 @@ impl<V: Volume> WriteJob<V> {
             Submitted::Extent { extent, .. } => extent.num_bytes,
             Submitted::Inline { ram_bytes, .. } => *ram_bytes,
         };
+        let books = shared.books.read();
         let result = written.and_then(|()| match what {
             Submitted::Extent { extent, .. } => shared.volume.insert_extent(inode.id, extent),
             Submitted::Inline {
@@ -288,6 +316,7 @@ impl<V: Volume> WriteJob<V> {
         match result {
             Ok(()) => {
                 ordered.complete();
+                drop(books);
                 add(&shared.counters.extents_finished, 1);
                 add(&shared.counters.bytes_finished, covered);
                 add(&shared.counters.bytes_stored, stored);
@@ -299,11 +328,12 @@ impl<V: Volume> WriteJob<V> {
                     shared.volume.release(place.at, place.disk_num_bytes);
                 }
                 drop(ordered);
+                drop(books);
                 let failure = shared.failed(&inode, range, &error.to_string(), error.kind().into());
                 handle.finish(Err(failure));
             }
         }
         drop(permits);
-        shared.let_go(inode);
+        shared.let_go(&inode);
     }
 }

@@ -1,6 +1,6 @@
 //! What goes wrong on request.
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Duration, Ordering, thread};
 use crate::volume::{VolumeError, VolumeErrorKind};
 
 /// Operations that can be made to fail.
@@ -27,6 +27,10 @@ pub struct Faults {
     seen: [AtomicU64; OPS],
     /// 0: never; n: the n-th.
     fail_at: [AtomicU64; OPS],
+    /// 1: all of them.
+    fail_all: [AtomicU64; OPS],
+    /// How long each takes, in microseconds.
+    delay_us: [AtomicU64; OPS],
     /// 0: as given.
     shuffle: AtomicU64,
     remember: bool,
@@ -48,6 +52,17 @@ impl Faults {
         self.fail_at[op as usize].store(seen + nth, Ordering::SeqCst);
     }
 
+    /// Lets every operation `op` fail, until it is told not to.
+    pub fn fail_every(&self, op: FaultOp, fail: bool) {
+        self.fail_all[op as usize].store(u64::from(fail), Ordering::SeqCst);
+    }
+
+    /// Lets every operation `op` take so long.
+    pub fn delay(&self, op: FaultOp, time: Duration) {
+        let us = time.as_micros().try_into().unwrap_or(u64::MAX);
+        self.delay_us[op as usize].store(us, Ordering::SeqCst);
+    }
+
     /// How many operations `op` there were.
     #[must_use]
     pub fn seen(&self, op: FaultOp) -> u64 {
@@ -65,7 +80,12 @@ impl Faults {
 
     pub(super) fn check(&self, op: FaultOp) -> Result<(), VolumeError> {
         let nth = self.seen[op as usize].fetch_add(1, Ordering::SeqCst) + 1;
-        if self.fail_at[op as usize].load(Ordering::SeqCst) == nth {
+        let delay_us = self.delay_us[op as usize].load(Ordering::Relaxed);
+        if delay_us > 0 {
+            thread::sleep(Duration::from_micros(delay_us));
+        }
+        let all = self.fail_all[op as usize].load(Ordering::SeqCst) > 0;
+        if all || self.fail_at[op as usize].load(Ordering::SeqCst) == nth {
             let kind = match op {
                 FaultOp::Allocate => VolumeErrorKind::NoSpace,
                 _ => VolumeErrorKind::Io,

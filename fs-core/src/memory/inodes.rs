@@ -9,8 +9,9 @@ use readpath::{ExtentKind, ExtentMap};
 
 use super::space::Space;
 use super::{MemoryLocator, no_inode};
+use crate::policy::Policy;
 use crate::volume::{
-    Attrs, DirEntry, FileExtent, FileType, InodeId, NewInode, Timestamp, VolumeError,
+    Attrs, DirEntry, FileExtent, FileType, InodeId, NewInode, Timestamp, Unlinked, VolumeError,
     VolumeErrorKind, VolumeResult,
 };
 
@@ -19,10 +20,19 @@ pub(super) struct Node {
     pub(super) attrs: Attrs,
     pub(super) symlink_target: Bytes,
     pub(super) xattrs: BTreeMap<Bytes, Bytes>,
+    pub(super) policy: Option<Policy>,
     /// Cursor to entry.
     entries: BTreeMap<u64, DirEntry>,
     names: HashMap<Bytes, u64>,
-    extents: BTreeMap<u64, ExtentMap<MemoryLocator>>,
+    extents: BTreeMap<u64, Stored>,
+}
+
+/// A file extent.
+#[derive(Debug, Clone)]
+struct Stored {
+    map: ExtentMap<MemoryLocator>,
+    /// Its disk extent, of which it holds a reference; inline ones have none.
+    disk: Option<u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -127,6 +137,69 @@ impl Inodes {
         Ok(())
     }
 
+    pub(super) fn unlink(&mut self, dir: InodeId, name: &[u8]) -> VolumeResult<Unlinked> {
+        let parent = self.directory(dir)?;
+        let cursor = *parent.names.get(name).ok_or_else(|| {
+            let name = String::from_utf8_lossy(name);
+            error(VolumeErrorKind::NotFound, format!("there is no {name:?}"))
+        })?;
+        let id = parent.entries[&cursor].id;
+        if !self.get(id)?.entries.is_empty() {
+            return Err(error(
+                VolumeErrorKind::NotEmpty,
+                format!("inode {} is a directory with entries", id.ino),
+            ));
+        }
+        let parent = self.get_mut(dir)?;
+        parent.entries.remove(&cursor);
+        parent.names.remove(name);
+        let node = self.get_mut(id)?;
+        node.attrs.nlink -= 1;
+        let last = node.attrs.nlink == 0;
+        Ok(Unlinked { id, last })
+    }
+
+    /// Frees an inode that has no name.
+    pub(super) fn free(&mut self, id: InodeId, space: &mut Space) -> VolumeResult<()> {
+        if self.get(id)?.attrs.nlink > 0 {
+            return Err(error(
+                VolumeErrorKind::Invalid,
+                format!("inode {} has a name", id.ino),
+            ));
+        }
+        self.drop_extents(id, 0..u64::MAX, space)?;
+        self.nodes.remove(&id);
+        Ok(())
+    }
+
+    /// Forgets inodes that have no name; their space is the caller's to recover.
+    pub(super) fn free_orphans(&mut self) {
+        self.nodes.retain(|_, node| node.attrs.nlink > 0);
+    }
+
+    /// Where the file extents lie, each as often as there are file extents there.
+    pub(super) fn places(&self) -> impl Iterator<Item = u64> {
+        let all = self.nodes.values().flat_map(|node| node.extents.values());
+        all.filter_map(|stored| stored.disk)
+    }
+
+    pub(super) fn preallocate(
+        &mut self,
+        id: InodeId,
+        range: Range<u64>,
+        at: MemoryLocator,
+    ) -> VolumeResult<()> {
+        let node = self.get_mut(id)?;
+        let len = range.end - range.start;
+        node.attrs.nbytes += len;
+        let start = range.start;
+        let kind = ExtentKind::Prealloc;
+        let map = ExtentMap { start, len, kind };
+        let disk = Some(at.0);
+        node.extents.insert(start, Stored { map, disk });
+        Ok(())
+    }
+
     fn add_name(
         &mut self,
         dir: InodeId,
@@ -163,11 +236,8 @@ impl Inodes {
 
     pub(super) fn disk_extent(&self, id: InodeId, file_offset: u64) -> Option<u64> {
         let node = self.nodes.get(&id)?;
-        let (_, map) = node.extents.range(..=file_offset).next_back()?;
-        match map.kind {
-            ExtentKind::Raw { disk, .. } | ExtentKind::Compressed { disk, .. } => Some(disk.0),
-            _ => None,
-        }
+        let (_, stored) = node.extents.range(..=file_offset).next_back()?;
+        stored.disk
     }
 
     pub(super) fn extent_maps(
@@ -179,11 +249,11 @@ impl Inodes {
         let first = extents
             .range(..=range.start)
             .next_back()
-            .filter(|(_, m)| m.start + m.len > range.start)
+            .filter(|(_, s)| s.map.start + s.map.len > range.start)
             .map_or(range.start, |(start, _)| *start);
         let mut maps = Vec::new();
         let mut at = range.start;
-        for map in extents.range(first..range.end).map(|(_, m)| m) {
+        for map in extents.range(first..range.end).map(|(_, s)| &s.map) {
             if map.start > at {
                 maps.push(hole(at, map.start));
             }
@@ -219,14 +289,14 @@ impl Inodes {
         };
         let node = self.get_mut(id)?;
         node.attrs.nbytes += extent.num_bytes;
-        node.extents.insert(
-            extent.file_offset,
-            ExtentMap {
-                start: extent.file_offset,
-                len: extent.num_bytes,
-                kind,
-            },
-        );
+        let map = ExtentMap {
+            start: extent.file_offset,
+            len: extent.num_bytes,
+            kind,
+        };
+        let disk = Some(disk.0);
+        node.extents
+            .insert(extent.file_offset, Stored { map, disk });
         Ok(())
     }
 
@@ -239,18 +309,16 @@ impl Inodes {
     ) -> VolumeResult<()> {
         let node = self.get_mut(id)?;
         node.attrs.nbytes = ram_bytes;
-        node.extents.insert(
-            0,
-            ExtentMap {
-                start: 0,
-                len: super::SECTOR,
-                kind: ExtentKind::Inline {
-                    data,
-                    codec,
-                    ram_bytes,
-                },
+        let map = ExtentMap {
+            start: 0,
+            len: super::SECTOR,
+            kind: ExtentKind::Inline {
+                data,
+                codec,
+                ram_bytes,
             },
-        );
+        };
+        node.extents.insert(0, Stored { map, disk: None });
         Ok(())
     }
 
@@ -267,21 +335,17 @@ impl Inodes {
             .extents
             .range(..range.end)
             .rev()
-            .take_while(|(_, m)| m.start + m.len > range.start)
+            .take_while(|(_, s)| s.map.start + s.map.len > range.start)
             .map(|(start, _)| *start)
             .collect();
         for start in hit {
-            let map = node.extents.remove(&start).expect("just listed");
+            let Stored { map, disk } = node.extents.remove(&start).expect("just listed");
             let end = map.start + map.len;
             let dropped = end.min(range.end) - map.start.max(range.start);
-            let disk = match &map.kind {
-                ExtentKind::Raw { disk, .. } | ExtentKind::Compressed { disk, .. } => Some(disk.0),
-                ExtentKind::Inline { ram_bytes, .. } => {
-                    node.attrs.nbytes -= ram_bytes;
-                    continue;
-                }
-                _ => None,
-            };
+            if let ExtentKind::Inline { ram_bytes, .. } = &map.kind {
+                node.attrs.nbytes -= ram_bytes;
+                continue;
+            }
             node.attrs.nbytes -= dropped;
             for part in [
                 map.start..range.start.min(end),
@@ -291,7 +355,8 @@ impl Inodes {
                     if let Some(at) = disk {
                         space.add_ref(at);
                     }
-                    node.extents.insert(part.start, cut(&map, part));
+                    let map = cut(&map, part);
+                    node.extents.insert(map.start, Stored { map, disk });
                 }
             }
             if let Some(at) = disk {
@@ -343,6 +408,7 @@ fn node(new: &NewInode) -> Node {
         },
         symlink_target: new.symlink_target.clone(),
         xattrs: BTreeMap::new(),
+        policy: None,
         entries: BTreeMap::new(),
         names: HashMap::new(),
         extents: BTreeMap::new(),

@@ -14,11 +14,12 @@ use bytes::Bytes;
 use compress::CodecId;
 use readpath::ExtentMap;
 
-use crate::sync::Mutex;
+use crate::policy::Policy;
+use crate::sync::{AtomicBool, Mutex, Ordering};
 use crate::volume::{
     Attrs, Commit, DataIo, DataSpace, DirEntry, ExtentStore, FileExtent, InodeId, InodeStore,
-    Locator, Namespace, NewInode, Volume, VolumeError, VolumeErrorKind, VolumeLimits, VolumeResult,
-    XattrSet, XattrStore,
+    Locator, Namespace, NewInode, Unlinked, Volume, VolumeError, VolumeErrorKind, VolumeLimits,
+    VolumeResult, XattrSet, XattrStore,
 };
 use inodes::Inodes;
 use space::Space;
@@ -46,6 +47,8 @@ pub struct MemoryVolume {
     faults: Faults,
     codecs: Vec<CodecId>,
     committed: Mutex<Option<Inodes>>,
+    /// A commit failed: nothing is written any more.
+    failed: AtomicBool,
 }
 
 impl MemoryVolume {
@@ -65,6 +68,7 @@ impl MemoryVolume {
             faults,
             codecs: vec![CodecId::ZLIB, CodecId::LZO, CodecId::ZSTD],
             committed: Mutex::new(None),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -94,10 +98,31 @@ impl MemoryVolume {
         at.is_some_and(|at| self.space.lock().flip(at + offset))
     }
 
-    /// Forgets everything since the last commit, as a power cut would.
+    /// Forgets everything since the last commit, as a power cut would; inodes that had no name left
+    /// are freed. The volume can be written again.
     pub fn power_cut(&self) {
         let mut inodes = self.inodes.lock();
         *inodes = self.committed.lock().clone().unwrap_or_else(Inodes::new);
+        inodes.free_orphans();
+        self.space.lock().recover(inodes.places());
+        self.failed.store(false, Ordering::SeqCst);
+    }
+
+    /// The volume as it is after a power cut, to be built upon anew.
+    #[must_use]
+    pub fn after_power_cut(self) -> Self {
+        self.power_cut();
+        self
+    }
+
+    fn check(&self, op: FaultOp) -> VolumeResult<()> {
+        if self.failed.load(Ordering::SeqCst) {
+            return Err(VolumeError::new(
+                VolumeErrorKind::ReadOnly,
+                "a commit failed, and nothing is written since",
+            ));
+        }
+        self.faults.check(op)
     }
 }
 
@@ -118,7 +143,7 @@ impl InodeStore for MemoryVolume {
     }
 
     fn put_attrs(&self, id: InodeId, attrs: &Attrs) -> VolumeResult<()> {
-        self.faults.check(FaultOp::Metadata)?;
+        self.check(FaultOp::Metadata)?;
         let mut inodes = self.inodes.lock();
         let node = inodes.get_mut(id)?;
         node.attrs = Attrs {
@@ -132,6 +157,21 @@ impl InodeStore for MemoryVolume {
     fn read_link(&self, id: InodeId) -> VolumeResult<Bytes> {
         self.inodes.lock().get(id).map(|n| n.symlink_target.clone())
     }
+
+    fn free_inode(&self, id: InodeId) -> VolumeResult<()> {
+        self.check(FaultOp::Metadata)?;
+        self.inodes.lock().free(id, &mut self.space.lock())
+    }
+
+    fn policy(&self, id: InodeId) -> VolumeResult<Option<Policy>> {
+        self.inodes.lock().get(id).map(|n| n.policy)
+    }
+
+    fn put_policy(&self, id: InodeId, policy: Option<Policy>) -> VolumeResult<()> {
+        self.check(FaultOp::Metadata)?;
+        self.inodes.lock().get_mut(id)?.policy = policy;
+        Ok(())
+    }
 }
 
 impl Namespace for MemoryVolume {
@@ -144,13 +184,18 @@ impl Namespace for MemoryVolume {
     }
 
     fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> VolumeResult<InodeId> {
-        self.faults.check(FaultOp::Metadata)?;
+        self.check(FaultOp::Metadata)?;
         self.inodes.lock().create(dir, name, new)
     }
 
     fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> VolumeResult<()> {
-        self.faults.check(FaultOp::Metadata)?;
+        self.check(FaultOp::Metadata)?;
         self.inodes.lock().link(id, dir, name)
+    }
+
+    fn unlink(&self, dir: InodeId, name: &[u8]) -> VolumeResult<Unlinked> {
+        self.check(FaultOp::Metadata)?;
+        self.inodes.lock().unlink(dir, name)
     }
 }
 
@@ -187,7 +232,7 @@ impl ExtentStore for MemoryVolume {
     }
 
     fn insert_extent(&self, id: InodeId, extent: FileExtent<MemoryLocator>) -> VolumeResult<()> {
-        self.faults.check(FaultOp::Metadata)?;
+        self.check(FaultOp::Metadata)?;
         let mut inodes = self.inodes.lock();
         let range = extent.file_offset..extent.file_offset + extent.num_bytes;
         inodes.get(id)?;
@@ -204,17 +249,25 @@ impl ExtentStore for MemoryVolume {
         codec: Option<CodecId>,
         ram_bytes: u64,
     ) -> VolumeResult<()> {
-        self.faults.check(FaultOp::Metadata)?;
+        self.check(FaultOp::Metadata)?;
         let mut inodes = self.inodes.lock();
         inodes.drop_extents(id, 0..u64::MAX, &mut self.space.lock())?;
         inodes.insert_inline(id, data, codec, ram_bytes)
     }
 
     fn drop_extents(&self, id: InodeId, range: Range<u64>) -> VolumeResult<()> {
-        self.faults.check(FaultOp::Metadata)?;
+        self.check(FaultOp::Metadata)?;
         self.inodes
             .lock()
             .drop_extents(id, range, &mut self.space.lock())
+    }
+
+    fn preallocate(&self, id: InodeId, range: Range<u64>, at: MemoryLocator) -> VolumeResult<()> {
+        self.check(FaultOp::Metadata)?;
+        let mut inodes = self.inodes.lock();
+        inodes.preallocate(id, range, at)?;
+        self.space.lock().record(at.0, Bytes::new());
+        Ok(())
     }
 }
 
@@ -224,7 +277,7 @@ impl DataSpace for MemoryVolume {
     }
 
     fn allocate(&self, num_bytes: u64) -> VolumeResult<MemoryLocator> {
-        self.faults.check(FaultOp::Allocate)?;
+        self.check(FaultOp::Allocate)?;
         self.space.lock().allocate(num_bytes).map(MemoryLocator)
     }
 
@@ -236,7 +289,7 @@ impl DataSpace for MemoryVolume {
 impl DataIo for MemoryVolume {
     fn write(&self, what: &[(MemoryLocator, Bytes)]) -> VolumeResult<()> {
         for index in self.faults.order(what.len()) {
-            self.faults.check(FaultOp::Write)?;
+            self.check(FaultOp::Write)?;
             let (at, bytes) = &what[index];
             self.space.lock().store(at.0, bytes)?;
         }
@@ -263,11 +316,16 @@ impl DataIo for MemoryVolume {
 
 impl Commit for MemoryVolume {
     fn commit(&self) -> VolumeResult<()> {
-        self.faults.check(FaultOp::Flush)?;
-        if self.faults.remembers_commits() {
-            let now = self.inodes.lock().clone();
-            *self.committed.lock() = Some(now);
+        let flushed = self.check(FaultOp::Flush);
+        if flushed.is_err() {
+            self.failed.store(true, Ordering::SeqCst);
+            return flushed;
         }
+        let inodes = self.inodes.lock();
+        if self.faults.remembers_commits() {
+            *self.committed.lock() = Some(inodes.clone());
+        }
+        self.space.lock().unpin();
         Ok(())
     }
 }

@@ -15,15 +15,20 @@ struct DiskExtent {
     checksums: Option<Bytes>,
     /// File extents that point here.
     refs: u64,
+    /// Was recorded, and no file extent points here any more. The last commit may need it still.
+    pinned: bool,
 }
 
 /// Allocates upwards and never reuses an address, so that an address names one extent for good.
+///
+/// What was recorded and is referred to no more keeps its space until the next commit.
 #[derive(Debug)]
 pub(super) struct Space {
     capacity: u64,
     allocated: u64,
     next: u64,
     extents: BTreeMap<u64, DiskExtent>,
+    pinned: Vec<u64>,
 }
 
 impl Space {
@@ -33,6 +38,39 @@ impl Space {
             allocated: 0,
             next: SECTOR,
             extents: BTreeMap::new(),
+            pinned: Vec::new(),
+        }
+    }
+
+    /// Frees what is pinned: a commit made the state durable that does without it.
+    pub(super) fn unpin(&mut self) {
+        for at in std::mem::take(&mut self.pinned) {
+            if self.extents.get(&at).is_some_and(|extent| extent.pinned) {
+                self.free(at);
+            }
+        }
+    }
+
+    /// The power was cut: `refs` are the places that the last commit refers to.
+    pub(super) fn recover(&mut self, refs: impl Iterator<Item = u64>) {
+        for extent in self.extents.values_mut() {
+            extent.refs = 0;
+        }
+        for at in refs {
+            if let Some(extent) = self.extents.get_mut(&at) {
+                extent.refs += 1;
+                extent.pinned = false;
+            }
+        }
+        self.pinned.clear();
+        let lost: Vec<u64> = self
+            .extents
+            .iter()
+            .filter(|(_, e)| e.refs == 0)
+            .map(|(at, _)| *at)
+            .collect();
+        for at in lost {
+            self.free(at);
         }
     }
 
@@ -65,6 +103,7 @@ impl Space {
                 data: Vec::new(),
                 checksums: None,
                 refs: 0,
+                pinned: false,
             },
         );
         Ok(at)
@@ -93,7 +132,8 @@ impl Space {
         if let Some(extent) = self.extents.get_mut(&at) {
             extent.refs -= 1;
             if extent.refs == 0 {
-                self.free(at);
+                extent.pinned = true;
+                self.pinned.push(at);
             }
         }
     }

@@ -5,15 +5,18 @@ mod ports;
 use std::ops::Range;
 
 use bytes::Bytes;
-use pagecache::{MissingPages, PAGE_SIZE};
-use readpath::{ExtentKind, ExtentMap, FileId, ReadContents};
+use pagecache::{Mapping, MissingPages, PAGE_SIZE};
+use readpath::{ExtentKind, ExtentMap, FileId, ReadContents, ReadPath};
 
 pub(crate) use ports::{PoolThreads, VolumeDisk};
 
 use crate::error::Error;
 use crate::file::File;
-use crate::volume::Volume;
+use crate::volume::{ExtentStore, Volume};
 use ports::InodeMaps;
+
+/// The readers of one volume.
+pub(crate) type Reads<V> = ReadPath<<V as ExtentStore>::Locator, VolumeDisk<V>>;
 
 impl<V: Volume> File<V> {
     /// Reads into `dst` and returns how many bytes there were: fewer than asked for at the end of
@@ -51,11 +54,9 @@ impl<V: Volume> File<V> {
         let size = self.size();
         let mut from = offset;
         let mut found: Option<Range<u64>> = None;
-        self.shared.wait_range(
-            &self.inode,
-            0..size.next_multiple_of(PAGE_SIZE),
-            delalloc::Until::Written,
-        )?;
+        let all = 0..size.next_multiple_of(PAGE_SIZE);
+        self.shared
+            .wait_range(&self.inode, all, delalloc::Until::Written);
         while from < size {
             let start = from / PAGE_SIZE * PAGE_SIZE;
             let window = start..size.next_multiple_of(PAGE_SIZE).min(start + (64 << 20));
@@ -98,7 +99,7 @@ impl<V: Volume> File<V> {
         Ok(())
     }
 
-    fn maps(&self, range: Range<u64>) -> Result<Vec<ExtentMap<V::Locator>>, Error> {
+    pub(crate) fn maps(&self, range: Range<u64>) -> Result<Vec<ExtentMap<V::Locator>>, Error> {
         let maps = self.shared.volume.extent_maps(self.inode.id, range);
         maps.map_err(Error::volume("looking extents up"))
     }
@@ -110,18 +111,28 @@ impl<V: Volume> File<V> {
 
     /// Shows the file to `readpath`.
     fn as_read<R>(&self, read: impl FnOnce(&readpath::File<'_, V::Locator>) -> R) -> R {
+        self.read_through(&self.inode.mapping, |_, file| read(file))
+    }
+
+    /// Shows the file to `readpath`, with other pages than its own.
+    pub(crate) fn read_through<R>(
+        &self,
+        mapping: &Mapping,
+        read: impl FnOnce(&Reads<V>, &readpath::File<'_, V::Locator>) -> R,
+    ) -> R {
         let id = self.inode.id;
         let maps = InodeMaps {
             volume: &*self.shared.volume,
             id,
         };
-        read(&readpath::File {
+        let file = readpath::File {
             id: FileId {
                 tree: id.tree,
                 ino: id.ino,
             },
-            mapping: &self.inode.mapping,
+            mapping,
             maps: &maps,
-        })
+        };
+        read(&self.shared.reads, &file)
     }
 }

@@ -13,6 +13,8 @@ pub enum VolumeErrorKind {
     Exists,
     /// Not a directory where one is needed.
     NotADirectory,
+    /// A directory that still has entries.
+    NotEmpty,
     /// A name or value that the format cannot hold.
     TooLarge,
     /// The inode has as many names as it can.

@@ -12,7 +12,8 @@ mod types;
 
 pub use error::{VolumeError, VolumeErrorKind};
 pub use types::{
-    Attrs, DirEntry, FileExtent, FileType, InodeId, NewInode, StoredExtent, Timestamp, XattrSet,
+    Attrs, DirEntry, FileExtent, FileType, InodeId, NewInode, StoredExtent, Timestamp, Unlinked,
+    XattrSet,
 };
 
 use std::fmt::Debug;
@@ -22,6 +23,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use compress::CodecId;
 use readpath::ExtentMap;
+
+use crate::policy::Policy;
 
 /// What every port returns.
 pub type VolumeResult<T> = Result<T, VolumeError>;
@@ -56,6 +59,29 @@ pub trait InodeStore {
     fn put_attrs(&self, id: InodeId, attrs: &Attrs) -> VolumeResult<()>;
     /// Target of a symlink.
     fn read_link(&self, id: InodeId) -> VolumeResult<Bytes>;
+    /// Frees an inode that has no name any more, with all its extents. Until then it stays, as an
+    /// orphan, which a volume that is opened after a crash frees by itself.
+    fn free_inode(&self, id: InodeId) -> VolumeResult<()> {
+        Err(cannot(format!("freeing inode {}", id.ino)))
+    }
+    /// How the file is to be compressed, if that was set for it; of a directory, what its new
+    /// entries inherit.
+    fn policy(&self, id: InodeId) -> VolumeResult<Option<Policy>> {
+        let _ = id;
+        Ok(None)
+    }
+    /// Sets that, or leaves it to the filesystem's own policy again.
+    fn put_policy(&self, id: InodeId, policy: Option<Policy>) -> VolumeResult<()> {
+        let _ = policy;
+        Err(cannot(format!("a compression policy for inode {}", id.ino)))
+    }
+}
+
+fn cannot(what: String) -> VolumeError {
+    VolumeError::new(
+        VolumeErrorKind::Unsupported,
+        format!("this volume does not support {what}"),
+    )
 }
 
 /// Directories.
@@ -70,6 +96,12 @@ pub trait Namespace {
     fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> VolumeResult<InodeId>;
     /// Gives an inode another name. [`VolumeErrorKind::TooManyLinks`] if it cannot have more.
     fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> VolumeResult<()>;
+    /// Removes a name. [`VolumeErrorKind::NotFound`] if there is none,
+    /// [`VolumeErrorKind::NotEmpty`] if it leads to a directory with entries.
+    fn unlink(&self, dir: InodeId, name: &[u8]) -> VolumeResult<Unlinked> {
+        let _ = (dir, name);
+        Err(cannot("removing names".to_owned()))
+    }
 }
 
 /// Extended attributes, ACLs among them, by full name (`user.x`, `security.capability`).
@@ -107,11 +139,18 @@ pub trait ExtentStore {
     ) -> VolumeResult<()>;
     /// Makes `range` (sector-aligned) a hole.
     fn drop_extents(&self, id: InodeId, range: Range<u64>) -> VolumeResult<()>;
+    /// Records that `at`, which `allocate` gave, is kept for `range` (sector-aligned, a hole before).
+    /// It reads as zeroes.
+    fn preallocate(&self, id: InodeId, range: Range<u64>, at: Self::Locator) -> VolumeResult<()> {
+        let _ = (range, at);
+        Err(cannot(format!("preallocating for inode {}", id.ino)))
+    }
 }
 
 /// Space for data.
 pub trait DataSpace: ExtentStore {
-    /// Bytes of data that may still be promised: free now, or by allocating chunks.
+    /// Bytes of data that may still be promised: free now, or by allocating chunks. Space that only
+    /// a commit frees does not count.
     fn data_available(&self) -> u64;
     /// Takes `num_bytes` (sector-aligned) of contiguous space. Where it lies depends only on the
     /// sequence of earlier calls. [`VolumeErrorKind::NoSpace`] if no free run is long enough.

@@ -101,6 +101,15 @@ pub struct DirEntry {
     pub cursor: u64,
 }
 
+/// What a name led to that was removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unlinked {
+    /// The inode.
+    pub id: InodeId,
+    /// It has no other name: once nobody has it open it is to be freed.
+    pub last: bool,
+}
+
 /// Names and values of extended attributes.
 pub type XattrSet = Vec<(Bytes, Bytes)>;
 

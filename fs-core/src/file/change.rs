@@ -1,0 +1,250 @@
+//! Size, holes and preallocated space.
+
+use std::ops::Range;
+
+use delalloc::Until;
+use pagecache::{FOLIO_SIZE, PAGE_SIZE};
+use readpath::ExtentKind;
+
+use super::{File, MAX_SIZE};
+use crate::error::Error;
+use crate::sync::Ordering;
+use crate::volume::Volume;
+
+/// Bytes that one preallocated extent has at most, and where in a file they are cut: as long as a
+/// piece of what will be written there, so that each gives all of its space back for that. Of a
+/// longer one nothing would come back before all of it was overwritten.
+const MAX_PREALLOC: u64 = FOLIO_SIZE;
+
+/// Bytes of a file whose maps are looked up at a time.
+const MAPS_AT_ONCE: u64 = 64 << 20;
+
+impl<V: Volume> File<V> {
+    /// Sets the size: a larger one adds a hole, a smaller one drops what lies behind it.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing back what is dirty behind the new end, of reading the last page, and of the
+    /// volume.
+    pub fn set_size(&self, size: u64) -> Result<(), Error> {
+        let size = self.end_of(size, 0)?;
+        let ino = self.inode.id.ino;
+        let _span = tracing::debug_span!("set_size", ino, size).entered();
+        let _guard = self.inode.lock(0..u64::MAX);
+        let old = self.size();
+        if size > old {
+            self.pin_tail(size)?;
+            self.inode.mapping.truncate(size);
+            self.inode.touch();
+            return Ok(());
+        }
+        if size == old {
+            return Ok(());
+        }
+        let dropped = size.next_multiple_of(PAGE_SIZE)..MAX_SIZE;
+        // Nothing that is on its way may enter the trees behind the new end.
+        self.shared
+            .wait_range(&self.inode, dropped.clone(), Until::Clean);
+        self.inode.mapping.truncate(size);
+        self.inode.touch();
+        // The size first: a commit in between leaves extents behind the end, which nobody sees, and
+        // not a file with zeroes that it never had.
+        self.shared.store_attrs(&self.inode)?;
+        let volume = &self.shared.volume;
+        let dropped = volume.drop_extents(self.inode.id, dropped);
+        dropped.map_err(Error::volume("truncating"))
+    }
+
+    /// Makes a range read as zeroes and gives its space back, where whole pages of it have any. The
+    /// size stays.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing back what is dirty there, of reading the pages at its ends, and of the
+    /// volume.
+    pub fn punch_hole(&self, range: Range<u64>) -> Result<(), Error> {
+        let ino = self.inode.id.ino;
+        let _span = tracing::debug_span!("punch_hole", ino, ?range).entered();
+        if range.is_empty() {
+            return Ok(());
+        }
+        let pages = Self::pages(&(range.start..self.end_of(range.end.min(MAX_SIZE), 0)?));
+        let _guard = self.inode.lock(pages.clone());
+        let size = self.size();
+        if range.start >= size {
+            return Ok(());
+        }
+        self.shared
+            .wait_range(&self.inode, pages.clone(), Until::Clean);
+        // The last page is whole as soon as all of it that the file has is meant.
+        let end = if range.end >= size {
+            size.next_multiple_of(PAGE_SIZE)
+        } else {
+            range.end / PAGE_SIZE * PAGE_SIZE
+        };
+        let whole = range.start.next_multiple_of(PAGE_SIZE)..end;
+        if whole.start < whole.end {
+            let dropped = self
+                .shared
+                .volume
+                .drop_extents(self.inode.id, whole.clone());
+            dropped.map_err(Error::volume("punching a hole"))?;
+            self.inode.mapping.discard(whole.clone());
+            self.inode.touch();
+        }
+        let range = range.start..range.end.min(size);
+        let before = range.start..range.end.min(whole.start);
+        let behind = range.start.max(whole.end)..range.end;
+        for part in [before, behind] {
+            // Both ends may be in one page.
+            if part.start < part.end && !self.is_hole(Self::pages(&part))? {
+                self.put(part.start, &vec![0; (part.end - part.start) as usize])?;
+            }
+            if whole.start > whole.end {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes space for what of a range has none, so that writing there later cannot fail for want of
+    /// it. What is written there is compressed like everything else. The file grows to the end of
+    /// the range unless `keep_size`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`], with what was taken before kept, and those of the volume.
+    pub fn allocate(&self, range: Range<u64>, keep_size: bool) -> Result<(), Error> {
+        let ino = self.inode.id.ino;
+        let _span = tracing::debug_span!("allocate", ino, ?range).entered();
+        let range = range.start..self.end_of(range.end, 0)?;
+        if range.is_empty() {
+            return Err(Error::WrongType {
+                id: self.inode.id,
+                what: "there is nothing to allocate in an empty range",
+            });
+        }
+        let _guard = self.inode.lock(0..u64::MAX);
+        self.leave_the_tree()?;
+        let pages = Self::pages(&range);
+        self.shared
+            .wait_range(&self.inode, pages.clone(), Until::Clean);
+        let mut at = pages.start;
+        while at < pages.end {
+            let maps = self.maps(at..pages.end.min(at + MAPS_AT_ONCE))?;
+            for map in maps {
+                let end = map.start.saturating_add(map.len).min(pages.end);
+                if map.kind == ExtentKind::Hole {
+                    self.preallocate(map.start.max(at)..end)?;
+                }
+                at = at.max(end);
+            }
+        }
+        if !keep_size && range.end > self.size() {
+            self.pin_tail(range.end - 1)?;
+            self.inode.mapping.extend(range.end);
+        }
+        self.inode.touch();
+        Ok(())
+    }
+
+    /// Makes extents of content that is in the tree, or on its way there, before others are put beside
+    /// it.
+    pub(super) fn leave_the_tree(&self) -> Result<(), Error> {
+        let sector = u64::from(self.shared.limits.sector_size);
+        if self.inode.no_inline.swap(true, Ordering::Relaxed) || self.size() > sector {
+            return Ok(());
+        }
+        self.shared
+            .wait_range(&self.inode, 0..PAGE_SIZE, Until::Clean);
+        self.pin_tail(PAGE_SIZE)?;
+        self.shared
+            .wait_range(&self.inode, 0..PAGE_SIZE, Until::Clean);
+        Ok(())
+    }
+
+    /// Takes space for a hole, in smaller parts where there is no room for it in one place.
+    fn preallocate(&self, hole: Range<u64>) -> Result<(), Error> {
+        let shared = &self.shared;
+        let mut at = hole.start;
+        let mut most = MAX_PREALLOC;
+        while at < hole.end {
+            let part = at..hole
+                .end
+                .min((at / MAX_PREALLOC + 1) * MAX_PREALLOC)
+                .min(at + most);
+            let len = part.end - part.start;
+            let reservation = self.reserve(part.clone())?;
+            let _books = shared.books.read();
+            let place = match shared.volume.allocate(len) {
+                Ok(place) => place,
+                Err(_) if len > PAGE_SIZE => {
+                    most = (len / 2).next_multiple_of(PAGE_SIZE);
+                    continue;
+                }
+                Err(error) => return Err(Error::volume("preallocating")(error)),
+            };
+            let allocated = reservation.allocate(len);
+            let kept = shared
+                .volume
+                .preallocate(self.inode.id, part.clone(), place);
+            if let Err(error) = kept {
+                shared.volume.release(place, len);
+                return Err(Error::volume("preallocating")(error));
+            }
+            allocated.commit();
+            // Who looked the hole up before may still fill zeroes, which are right.
+            at = part.end;
+        }
+        Ok(())
+    }
+
+    /// Which parts of a range have preallocated space.
+    pub(super) fn preallocated(&self, range: Range<u64>) -> Result<Vec<Range<u64>>, Error> {
+        let maps = self.maps(range.clone())?;
+        let kept = maps.iter().filter(|map| map.kind == ExtentKind::Prealloc);
+        Ok(kept
+            .map(|map| {
+                let end = map.start.saturating_add(map.len);
+                map.start.max(range.start)..end.min(range.end)
+            })
+            .collect())
+    }
+
+    /// Whether a page has neither data nor space on the volume nor anything in memory that is to be
+    /// written.
+    pub(super) fn is_hole(&self, page: Range<u64>) -> Result<bool, Error> {
+        if self.inode.mapping.dirty_bytes() + self.inode.mapping.writeback_bytes() > 0 {
+            return Ok(false);
+        }
+        let maps = self.maps(page)?;
+        let hole = |kind: &ExtentKind<_>| matches!(kind, ExtentKind::Hole | ExtentKind::Prealloc);
+        Ok(maps.iter().all(|map| hole(&map.kind)))
+    }
+
+    /// The first byte at or behind `offset` that is data and no hole; `None` if there is none before
+    /// the end of the file. What is dirty is written back first.
+    ///
+    /// # Errors
+    ///
+    /// Those of writeback and of the volume.
+    pub fn seek_data(&self, offset: u64) -> Result<Option<u64>, Error> {
+        Ok(self.next_data(offset)?.map(|data| data.start.max(offset)))
+    }
+
+    /// The first byte at or behind `offset` that is in a hole, which the end of the file is, too;
+    /// `None` if `offset` is not in the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`File::seek_data`].
+    pub fn seek_hole(&self, offset: u64) -> Result<Option<u64>, Error> {
+        if offset >= self.size() {
+            return Ok(None);
+        }
+        Ok(Some(match self.next_data(offset)? {
+            Some(data) if data.start <= offset => data.end,
+            _ => offset,
+        }))
+    }
+}

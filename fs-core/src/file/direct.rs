@@ -1,0 +1,110 @@
+//! Reading and writing past the page cache.
+
+use bytes::Bytes;
+use delalloc::Until;
+use pagecache::Mapping;
+use readpath::ReadContents;
+
+use super::File;
+use crate::error::Error;
+use crate::volume::{FileExtent, StoredExtent, Volume};
+use crate::writeback::MAX_CLAIM;
+
+impl<V: Volume> File<V> {
+    /// Writes `data` at `offset` to the device, not to the cache, and returns when it is there. It is
+    /// stored as it is. What the cache had of the range is written before and dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WrongType`] unless `offset` and `data` are whole sectors; [`Error::NoSpace`]; those
+    /// of the volume. What was written before stays.
+    pub fn write_direct(&self, offset: u64, data: &Bytes) -> Result<(), Error> {
+        let sector = u64::from(self.shared.limits.sector_size);
+        let len = data.len() as u64;
+        if !offset.is_multiple_of(sector) || !len.is_multiple_of(sector) {
+            return Err(Error::WrongType {
+                id: self.inode.id,
+                what: "direct writes are of whole sectors",
+            });
+        }
+        let end = self.end_of(offset, len)?;
+        let ino = self.inode.id.ino;
+        let _span = tracing::debug_span!("write_direct", ino, offset, len).entered();
+        let _guard = self.lock_to_write(offset..end);
+        self.leave_the_tree()?;
+        self.pin_tail(offset)?;
+        let waited = Self::pages(&(offset..end));
+        self.shared.wait_range(&self.inode, waited, Until::Clean);
+        let mut at = offset;
+        while at < end {
+            let part = at..end.min(at + MAX_CLAIM);
+            let bytes = data.slice((part.start - offset) as usize..(part.end - offset) as usize);
+            let reservation = self.reserve(part.clone())?;
+            let written = self.write_extent(at, bytes, reservation);
+            // Also of a part that failed: what is on the device is not known then.
+            self.inode.mapping.invalidate(part.clone());
+            written?;
+            self.inode.mapping.extend(part.end);
+            self.inode.touch();
+            at = part.end;
+        }
+        Ok(())
+    }
+
+    fn write_extent(
+        &self,
+        file_offset: u64,
+        bytes: Bytes,
+        reservation: delalloc::Reservation,
+    ) -> Result<(), Error> {
+        let volume = &self.shared.volume;
+        let num_bytes = bytes.len() as u64;
+        let books = self.shared.books.read();
+        let at = volume
+            .allocate(num_bytes)
+            .map_err(Error::volume("allocating"))?;
+        let allocated = reservation.allocate(num_bytes);
+        drop(books);
+        let checksums = volume.checksum(&bytes);
+        let written = volume.write(&[(at, bytes)]);
+        let _books = self.shared.books.read();
+        let stored = StoredExtent {
+            at,
+            disk_num_bytes: num_bytes,
+            codec: None,
+        };
+        let extent = FileExtent {
+            file_offset,
+            num_bytes,
+            stored,
+            checksums,
+        };
+        let recorded = written.and_then(|()| volume.insert_extent(self.inode.id, extent));
+        match recorded {
+            Ok(()) => allocated.commit(),
+            Err(error) => {
+                volume.release(at, num_bytes);
+                return Err(Error::volume("writing past the cache")(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// The bytes of a range as the device has them, after what is dirty was written; nothing stays
+    /// in the cache. Fewer at the end of the file, or before a page that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`File::read`].
+    pub fn read_direct(&self, offset: u64, len: u64) -> Result<Vec<Bytes>, Error> {
+        let end = offset.saturating_add(len).min(self.size());
+        if offset >= end {
+            return Ok(Vec::new());
+        }
+        let range = offset..end;
+        self.shared
+            .wait_range(&self.inode, Self::pages(&range), Until::Written);
+        let apart = Mapping::with_size(&self.shared.cache, self.size());
+        Ok(self.read_through(&apart, |reads, file| reads.read_bytes(file, range, 0))?)
+    }
+}

@@ -1,0 +1,232 @@
+//! Writing through the page cache.
+
+use std::io;
+use std::ops::Range;
+
+use bytes::Bytes;
+use delalloc::SyncMode;
+use extent_tree::RangeGuard;
+use pagecache::{Error as CacheError, FOLIO_SIZE, MissingPages, PAGE_SIZE};
+
+use super::File;
+use crate::error::Error;
+use crate::pipeline_trace::PipelineStep;
+use crate::stats::add;
+use crate::volume::Volume;
+use crate::writeback::{MAX_CLAIM, WHOLE_FILE};
+
+impl<V: Volume> File<V> {
+    /// Writes all of `data` at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoSpace`], and those of reading a page that is overwritten in part. What was
+    /// written before stays.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Result<(), Error> {
+        let mut rest = data;
+        self.write_from(offset, data.len() as u64, &mut |window| {
+            let take = window.len().min(rest.len());
+            window[..take].copy_from_slice(&rest[..take]);
+            rest = &rest[take..];
+            Ok(take)
+        })?;
+        Ok(())
+    }
+
+    /// Lets `source` put up to `max_len` bytes straight into the page cache, from `offset` on, and
+    /// returns how many came. `source` gets windows of at most 128 KiB, says how many bytes it put
+    /// there, and 0 when it has no more. Writeback starts as the bytes go by.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Source`] if `source` fails, and as [`File::write`].
+    pub fn write_from(
+        &self,
+        offset: u64,
+        max_len: u64,
+        source: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> Result<u64, Error> {
+        let end = self.end_of(offset, max_len)?;
+        let guard = self.lock_to_write(offset..end);
+        self.pin_tail(offset)?;
+        let mut at = offset;
+        while at < end {
+            let window = at..end.min((at / FOLIO_SIZE + 1) * FOLIO_SIZE);
+            let (wrote, more) = self.write_window(window.clone(), source);
+            at += wrote;
+            self.shared.balance_dirty(wrote);
+            if at % MAX_CLAIM < wrote {
+                self.shared.start_writeback(
+                    &self.inode,
+                    0..at / FOLIO_SIZE * FOLIO_SIZE,
+                    SyncMode::None,
+                );
+            }
+            more?;
+            if at < window.end {
+                break;
+            }
+        }
+        drop(guard);
+        Ok(at - offset)
+    }
+
+    /// Writes one window: how many bytes went in, and why not more.
+    fn write_window(
+        &self,
+        window: Range<u64>,
+        source: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
+    ) -> (u64, Result<(), Error>) {
+        let mut at = window.start;
+        loop {
+            let reservation = match self.reserve(at..window.end) {
+                Ok(reservation) => reservation,
+                Err(error) => return (at - window.start, Err(error)),
+            };
+            self.shared.make_room(FOLIO_SIZE);
+            let written = self
+                .inode
+                .mapping
+                .write_with(at, window.end - at, &mut *source);
+            let (put, next) = match written {
+                Ok(put) => (put, None),
+                Err(CacheError::Source { written, source }) => {
+                    (written, Some(Err(Error::Source(source))))
+                }
+                Err(CacheError::MissingPages(missing)) => {
+                    (missing.written, Some(self.fill(&missing)))
+                }
+                Err(CacheError::MissingTail {
+                    written,
+                    offset,
+                    bytes,
+                    missing,
+                }) => match self.write_tail(offset, &bytes, &missing) {
+                    Ok(()) => (written + bytes.len() as u64, None),
+                    Err(error) => (written, Some(Err(error))),
+                },
+                Err(other) => (
+                    0,
+                    Some(Err(Error::Config(format!("the page cache: {other}")))),
+                ),
+            };
+            if put > 0 {
+                self.shared.grows_old(&self.inode);
+                let dirtied = at / PAGE_SIZE * PAGE_SIZE..(at + put).next_multiple_of(PAGE_SIZE);
+                self.inode.touch();
+                self.inode
+                    .delalloc
+                    .dirty(dirtied.clone(), reservation)
+                    .ignore();
+                self.shared
+                    .observe(self.inode.id, &dirtied, PipelineStep::Dirtied);
+                add(&self.shared.counters.bytes_written, put);
+                // A small file may enter the tree with its content.
+                let sector = u64::from(self.shared.limits.sector_size);
+                let inline = if at + put <= sector { put } else { 0 };
+                self.shared.will_change(200 + inline);
+            }
+            at += put;
+            match next {
+                None => return (at - window.start, Ok(())),
+                Some(Ok(())) => {}
+                Some(Err(error)) => return (at - window.start, Err(error)),
+            }
+        }
+    }
+
+    /// Promises space for a range before it becomes dirty.
+    pub(super) fn reserve(&self, range: Range<u64>) -> Result<delalloc::Reservation, Error> {
+        let (shared, delalloc) = (&self.shared, &self.inode.delalloc);
+        let reserve = || delalloc.reserve(range.clone()).ok();
+        if let Some(reservation) = reserve() {
+            return Ok(reservation);
+        }
+        // What is dirty may need less room than was promised to it; what was overwritten or
+        // truncated has come back; and some comes back with a commit only.
+        shared.start_writeback(&self.inode, WHOLE_FILE, SyncMode::All);
+        let _ = shared.queue.drain();
+        shared.writer.drain();
+        if let Some(reservation) = shared.reserve_anew(reserve) {
+            return Ok(reservation);
+        }
+        shared.commit()?;
+        if let Some(reservation) = shared.reserve_anew(reserve) {
+            return Ok(reservation);
+        }
+        // What was preallocated here is for this.
+        let kept = self.preallocated(Self::pages(&range))?;
+        let free = || {
+            let volume = &shared.volume;
+            let mut dropped = kept.iter().cloned();
+            dropped
+                .try_for_each(|part| volume.drop_extents(self.inode.id, part))
+                .map_err(Error::volume("using preallocated space"))
+        };
+        let reservation = match kept.is_empty() {
+            true => None,
+            false => shared.reserve_freed(free, reserve)?,
+        };
+        reservation.ok_or_else(|| Error::NoSpace {
+            wanted: range.end - range.start,
+            available: shared.ledger.available(delalloc::Space::Data),
+        })
+    }
+
+    fn write_tail(&self, offset: u64, bytes: &Bytes, missing: &MissingPages) -> Result<(), Error> {
+        self.fill(missing)?;
+        // Reclaim may have taken a page again before the write.
+        while let Err(missing) = self.inode.mapping.write(offset, bytes) {
+            self.fill(&missing)?;
+        }
+        Ok(())
+    }
+
+    /// Locks what a write of `range` changes: its pages and, where the file grows, all from its last
+    /// page on.
+    pub(super) fn lock_to_write(&self, range: Range<u64>) -> RangeGuard<'_> {
+        let start_now = || match self.size() {
+            size if range.end > size => range.start.min(size),
+            _ => range.start,
+        };
+        loop {
+            let start = start_now();
+            let guard = self.inode.lock(start..range.end);
+            // A file that was cut meanwhile needs a longer lock.
+            if start_now() >= start {
+                return guard;
+            }
+        }
+    }
+
+    /// Before the file grows beyond its last page, makes that dirty, so that it is written anew:
+    /// content that is in the tree cannot stay beside extents, and what is on the device behind the
+    /// end of a truncated file may be old. Nothing if `offset` is in that page, or before.
+    pub(super) fn pin_tail(&self, offset: u64) -> Result<(), Error> {
+        let size = self.size();
+        let page = size / PAGE_SIZE * PAGE_SIZE;
+        let sector = u64::from(self.shared.limits.sector_size);
+        // A file of exactly one sector can be in the tree, too.
+        let page = if size == sector { 0 } else { page };
+        let tail = size - page;
+        if tail == 0 || offset < page + PAGE_SIZE || self.is_hole(page..page + PAGE_SIZE)? {
+            return Ok(());
+        }
+        let mut bytes = vec![0; tail as usize];
+        self.read_exact(page, &mut bytes)?;
+        self.put(page, &bytes)
+    }
+
+    /// Writes within the file, under a lock that the caller has.
+    pub(super) fn put(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let start = offset / PAGE_SIZE * PAGE_SIZE;
+        let end = (offset + bytes.len() as u64).next_multiple_of(PAGE_SIZE);
+        let reservation = self.reserve(start..end)?;
+        while let Err(missing) = self.inode.mapping.write(offset, bytes) {
+            self.fill(&missing)?;
+        }
+        self.inode.touch();
+        self.inode.delalloc.dirty(start..end, reservation).ignore();
+        Ok(())
+    }
+}
