@@ -12,7 +12,7 @@ use crate::file::File;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::stats::{Stats, add};
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Duration, Ordering, thread};
 use crate::volume::{Attrs, DirEntry, InodeId, NewInode, Timestamp, Unlinked, Volume, XattrSet};
 use crate::writeback::WHOLE_FILE;
 
@@ -66,6 +66,20 @@ impl<V: Volume> Filesystem<V> {
     #[must_use]
     pub fn volume(&self) -> &V {
         &self.shared.volume
+    }
+
+    /// The volume back, if this is the last handle and no file is open. What is dirty is lost; see
+    /// [`Filesystem::unmount`].
+    #[must_use]
+    pub fn into_volume(self) -> Option<V> {
+        let volume = Arc::clone(&self.shared.volume);
+        // What is on its way holds handles of its own.
+        self.shared.flusher.stop();
+        let _ = self.shared.queue.drain();
+        self.shared.writer.drain();
+        self.shared.reads.quiesce();
+        drop(the_last(self.shared)?);
+        the_last(volume)
     }
 
     /// The root directory.
@@ -379,6 +393,19 @@ impl<V: Volume> Filesystem<V> {
         }
         Err(Error::NotIdle(left.join("; ")))
     }
+}
+
+/// What nobody else has, or will have in a moment: a thread that ends something lets go of it after
+/// it said so.
+fn the_last<T>(mut shared: Arc<T>) -> Option<T> {
+    for _ in 0..1000 {
+        shared = match Arc::try_unwrap(shared) {
+            Ok(it) => return Some(it),
+            Err(shared) => shared,
+        };
+        thread::sleep(Duration::from_millis(1));
+    }
+    None
 }
 
 impl<V: Volume> Shared<V> {

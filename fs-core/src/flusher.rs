@@ -108,8 +108,9 @@ impl Flusher {
     }
 }
 
-impl Drop for Flusher {
-    fn drop(&mut self) {
+impl Flusher {
+    /// Ends the thread.
+    pub(crate) fn stop(&self) {
         *self.core.stop.lock() = true;
         self.core.wake.notify_one();
         let thread = self.thread.lock().take();
@@ -119,6 +120,12 @@ impl Drop for Flusher {
         {
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Flusher {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -96,6 +96,7 @@ mod shared;
 mod stats;
 mod submit;
 mod sync;
+mod under_writeback;
 mod volume;
 mod writeback;
 mod writer;

@@ -11,6 +11,7 @@ use crate::policy::{Compression, PieceFacts, WritebackPlan, plan};
 use crate::shared::Shared;
 use crate::stats::add;
 use crate::sync::{Arc, Ordering};
+use crate::under_writeback::UnderWriteback;
 use crate::volume::Volume;
 
 /// What the parallel part made of the bytes.
@@ -31,7 +32,8 @@ pub(crate) enum Prepared {
 pub(crate) struct Piece<V: Volume> {
     pub(crate) shared: Arc<Shared<V>>,
     pub(crate) inode: Arc<Inode>,
-    /// Taken by the ordered part.
+    /// Taken by the ordered part, with the claim.
+    pub(crate) pages: Option<UnderWriteback<V>>,
     pub(crate) claim: Option<Claim>,
     /// Pieces of one claim have the same number.
     pub(crate) claim_number: u64,
@@ -53,9 +55,8 @@ impl<V: Volume> Work for Piece<V> {
     }
 
     fn finish(&mut self, outcome: Outcome) {
-        match self.claim.take() {
-            Some(claim) => self.finish_claim(claim, outcome),
-            None => self.end_run(),
+        if let (Some(claim), Some(pages)) = (self.claim.take(), self.pages.take()) {
+            self.finish_claim(claim, pages, outcome);
         }
         // This item is still listed. Whoever submits another one calls here again.
         if self.shared.queue.unfinished() <= 1 {
@@ -65,35 +66,15 @@ impl<V: Volume> Work for Piece<V> {
 }
 
 impl<V: Volume> Piece<V> {
-    fn finish_claim(&mut self, claim: Claim, outcome: Outcome) {
+    fn finish_claim(&mut self, claim: Claim, pages: UnderWriteback<V>, outcome: Outcome) {
         match (outcome, self.prepared.take()) {
-            (Outcome::Done, Some(prepared)) => self.submit(claim, prepared),
+            (Outcome::Done, Some(prepared)) => self.submit(claim, pages, prepared),
             (Outcome::Panicked(message), _) => {
-                self.give_up(claim, &format!("preparing it panicked: {message}"));
+                self.give_up(claim, pages, &format!("preparing it panicked: {message}"));
             }
             (Outcome::Done | Outcome::Cancelled, _) => {
-                self.give_up(claim, "the filesystem was shut down");
+                self.give_up(claim, pages, "the filesystem was shut down");
             }
-        }
-    }
-
-    /// Stands for a last piece of a claim that was truncated before it could be queued.
-    pub(crate) fn end_of_claim(
-        shared: &Arc<Shared<V>>,
-        inode: &Arc<Inode>,
-        claim_number: u64,
-    ) -> Self {
-        Self {
-            shared: Arc::clone(shared),
-            inode: Arc::clone(inode),
-            claim: None,
-            claim_number,
-            last_of_claim: true,
-            snapshot: Bytes::new(),
-            data_len: 0,
-            i_size: 0,
-            permit: None,
-            prepared: None,
         }
     }
 

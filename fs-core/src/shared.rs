@@ -39,7 +39,7 @@ pub(crate) struct Shared<V: Volume> {
     pub(crate) attrs: Mutex<()>,
     /// Raw pieces of the claim whose ordered parts run now, not yet submitted. Taken by the
     /// ordered part alone.
-    pub(crate) raw_run: Mutex<Option<RawRun>>,
+    pub(crate) raw_run: Mutex<Option<RawRun<V>>>,
     pub(crate) counters: Counters,
     pub(crate) observer: Option<PipelineObserver>,
     /// Metadata that the operations since the last commit will make, at a guess that depends on

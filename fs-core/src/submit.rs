@@ -8,7 +8,6 @@ use bytes::{Bytes, BytesMut};
 use compress::CodecId;
 use delalloc::Claim;
 use ordered_wq::Permit;
-use pagecache::WritebackEnd;
 
 use crate::error::ErrorKind;
 use crate::inode::Inode;
@@ -16,25 +15,34 @@ use crate::piece::{Piece, Prepared};
 use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
 use crate::sync::Arc;
+use crate::under_writeback::UnderWriteback;
 use crate::volume::{FileExtent, StoredExtent, Volume, VolumeError};
 use crate::writer::{Submitted, WriteJob};
 
 /// Neighbouring raw pieces of one claim, which become one extent.
-pub(crate) struct RawRun {
+pub(crate) struct RawRun<V: Volume> {
     inode: Arc<Inode>,
     claim_number: u64,
-    parts: Vec<RawPart>,
+    parts: Vec<RawPart<V>>,
 }
 
-struct RawPart {
+struct RawPart<V: Volume> {
     claim: Claim,
+    pages: UnderWriteback<V>,
     data: Bytes,
     checksums: Bytes,
     permit: Option<Permit>,
 }
 
+/// What a range has with it on its way.
+struct OnWay<V: Volume> {
+    claim: Claim,
+    pages: Vec<UnderWriteback<V>>,
+    permits: Vec<Permit>,
+}
+
 impl<V: Volume> Piece<V> {
-    pub(crate) fn submit(&mut self, claim: Claim, prepared: Prepared) {
+    pub(crate) fn submit(&mut self, claim: Claim, pages: UnderWriteback<V>, prepared: Prepared) {
         let shared = Arc::clone(&self.shared);
         let mut run = shared.raw_run.lock().take();
         if run.as_ref().is_some_and(|run| !self.continues(run, &claim)) {
@@ -50,6 +58,7 @@ impl<V: Volume> Piece<V> {
                 });
                 run.parts.push(RawPart {
                     claim,
+                    pages,
                     data: std::mem::take(&mut self.snapshot),
                     checksums,
                     permit,
@@ -78,14 +87,24 @@ impl<V: Volume> Piece<V> {
                         };
                         let permits = permit.into_iter().collect();
                         let data = vec![data];
-                        shared.submit_extent(&self.inode, claim, stored, data, checksums, permits);
+                        let on_way = OnWay {
+                            claim,
+                            pages: vec![pages],
+                            permits,
+                        };
+                        shared.submit_extent(&self.inode, on_way, stored, data, checksums);
                     }
-                    Err(error) => shared.no_space(&self.inode, claim, &error),
+                    Err(error) => shared.no_space(&self.inode, claim, pages, &error),
                 }
             }
             Prepared::Inline { codec, data } => {
                 shared.submit_run(run.take());
-                shared.submit_inline(&self.inode, claim, codec, data, self.data_len, permit);
+                let on_way = OnWay {
+                    claim,
+                    pages: vec![pages],
+                    permits: permit.into_iter().collect(),
+                };
+                shared.submit_inline(&self.inode, on_way, codec, data, self.data_len);
             }
         }
         if self.last_of_claim {
@@ -94,26 +113,22 @@ impl<V: Volume> Piece<V> {
         *shared.raw_run.lock() = run;
     }
 
-    fn continues(&self, run: &RawRun, claim: &Claim) -> bool {
+    fn continues(&self, run: &RawRun<V>, claim: &Claim) -> bool {
         let end = run.parts.last().map(|part| part.claim.range().end);
         run.claim_number == self.claim_number && end == Some(claim.range().start)
     }
 
-    /// Submits the raw pieces that waited for others to join them.
-    pub(crate) fn end_run(&self) {
+    /// The piece cannot be written: says so, and lets go of it. Its neighbours go on.
+    pub(crate) fn give_up(&mut self, claim: Claim, pages: UnderWriteback<V>, why: &str) {
         let run = self.shared.raw_run.lock().take();
         self.shared.submit_run(run);
-    }
-
-    /// The piece cannot be written: says so, and lets go of it. Its neighbours go on.
-    pub(crate) fn give_up(&mut self, claim: Claim, why: &str) {
-        self.end_run();
-        self.shared.give_up(&self.inode, claim, why, ErrorKind::Io);
+        self.shared
+            .give_up(&self.inode, claim, pages, why, ErrorKind::Io);
     }
 }
 
 impl<V: Volume> Shared<V> {
-    fn submit_run(self: &Arc<Self>, run: Option<RawRun>) {
+    fn submit_run(self: &Arc<Self>, run: Option<RawRun<V>>) {
         let Some(run) = run else { return };
         let _books = self.books.read();
         let bytes: usize = run.parts.iter().map(|part| part.data.len()).sum();
@@ -124,31 +139,34 @@ impl<V: Volume> Shared<V> {
                 for part in run.parts {
                     match self.volume.allocate(part.data.len() as u64) {
                         Ok(at) => self.submit_parts(&run.inode, vec![part], at),
-                        Err(error) => self.no_space(&run.inode, part.claim, &error),
+                        Err(error) => self.no_space(&run.inode, part.claim, part.pages, &error),
                     }
                 }
             }
             Err(error) => {
                 for part in run.parts {
-                    self.no_space(&run.inode, part.claim, &error);
+                    self.no_space(&run.inode, part.claim, part.pages, &error);
                 }
             }
         }
     }
 
-    fn no_space(&self, inode: &Inode, claim: Claim, error: &VolumeError) {
-        self.give_up(inode, claim, &error.to_string(), error.kind().into());
+    fn no_space(&self, inode: &Inode, claim: Claim, pages: UnderWriteback<V>, error: &VolumeError) {
+        let kind = error.kind().into();
+        self.give_up(inode, claim, pages, &error.to_string(), kind);
     }
 
-    fn submit_parts(self: &Arc<Self>, inode: &Arc<Inode>, parts: Vec<RawPart>, at: V::Locator) {
+    fn submit_parts(self: &Arc<Self>, inode: &Arc<Inode>, parts: Vec<RawPart<V>>, at: V::Locator) {
         let mut checksums = BytesMut::new();
         let mut buffers = Vec::with_capacity(parts.len());
         let mut permits = Vec::new();
+        let mut pages = Vec::new();
         let mut whole: Option<Claim> = None;
         for part in parts {
             checksums.extend_from_slice(&part.checksums);
             buffers.push(part.data);
             permits.extend(part.permit);
+            pages.push(part.pages);
             match &mut whole {
                 Some(claim) => claim.join(part.claim),
                 None => whole = Some(part.claim),
@@ -160,20 +178,24 @@ impl<V: Volume> Shared<V> {
                 disk_num_bytes: buffers.iter().map(|b| b.len() as u64).sum(),
                 codec: None,
             };
-            self.submit_extent(inode, claim, stored, buffers, checksums.freeze(), permits);
+            let on_way = OnWay {
+                claim,
+                pages,
+                permits,
+            };
+            self.submit_extent(inode, on_way, stored, buffers, checksums.freeze());
         }
     }
 
     fn submit_extent(
         self: &Arc<Self>,
         inode: &Arc<Inode>,
-        claim: Claim,
+        on_way: OnWay<V>,
         stored: StoredExtent<V::Locator>,
         buffers: Vec<Bytes>,
         checksums: Bytes,
-        permits: Vec<Permit>,
     ) {
-        let range = claim.range();
+        let range = on_way.claim.range();
         let extent = FileExtent {
             file_offset: range.start,
             num_bytes: range.end - range.start,
@@ -181,24 +203,23 @@ impl<V: Volume> Shared<V> {
             checksums,
         };
         let what = Submitted::Extent { extent, buffers };
-        self.order(inode, claim, stored.disk_num_bytes, what, permits);
+        self.order(inode, on_way, stored.disk_num_bytes, what);
     }
 
     fn submit_inline(
         self: &Arc<Self>,
         inode: &Arc<Inode>,
-        claim: Claim,
+        on_way: OnWay<V>,
         codec: Option<CodecId>,
         data: Bytes,
         ram_bytes: u64,
-        permit: Option<Permit>,
     ) {
         let what = Submitted::Inline {
             data,
             codec,
             ram_bytes,
         };
-        self.order(inode, claim, 0, what, permit.into_iter().collect());
+        self.order(inode, on_way, 0, what);
     }
 
     /// The ordered extent is there before the range leaves the in-flight state, and the range is
@@ -206,11 +227,15 @@ impl<V: Volume> Shared<V> {
     fn order(
         self: &Arc<Self>,
         inode: &Arc<Inode>,
-        claim: Claim,
+        on_way: OnWay<V>,
         disk_num_bytes: u64,
         what: Submitted<V>,
-        permits: Vec<Permit>,
     ) {
+        let OnWay {
+            claim,
+            pages,
+            permits,
+        } = on_way;
         let range = claim.range();
         let handle = inode.ordered.add(range.clone(), disk_num_bytes, ());
         let ordered = claim.order(disk_num_bytes);
@@ -221,14 +246,22 @@ impl<V: Volume> Shared<V> {
             ordered,
             handle,
             what,
+            pages,
             permits,
         });
     }
 
-    pub(crate) fn give_up(&self, inode: &Inode, claim: Claim, why: &str, kind: ErrorKind) {
-        let range = claim.range();
-        self.failed(inode, range.clone(), why, kind);
-        inode.mapping.end_writeback(range, WritebackEnd::Done);
+    fn give_up(
+        &self,
+        inode: &Inode,
+        claim: Claim,
+        pages: UnderWriteback<V>,
+        why: &str,
+        kind: ErrorKind,
+    ) {
+        self.failed(inode, claim.range(), why, kind);
+        pages.end();
         drop(claim);
+        self.let_go(inode);
     }
 }

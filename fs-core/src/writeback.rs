@@ -7,6 +7,7 @@ use delalloc::{
     wait_for_range,
 };
 use extent_tree::ExtentIoTree;
+use pagecache::Snapshot;
 
 use crate::failures::WriteFailure;
 use crate::inode::Inode;
@@ -15,6 +16,7 @@ use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
 use crate::stats::add;
 use crate::sync::{Arc, Ordering};
+use crate::under_writeback::UnderWriteback;
 use crate::volume::Volume;
 
 /// Bytes that one claim takes at most, and so the longest raw extent. A constant, so that no
@@ -53,35 +55,47 @@ impl<V: Volume> Shared<V> {
         if !pieces.past_eof().is_empty() {
             inode.mapping.discard(pieces.past_eof());
         }
-        let mut pieces = pieces.peekable();
-        while let Some(piece) = pieces.next() {
-            let part = claim.split_to(piece.range.end);
+        let mut last = None;
+        for piece in pieces {
+            let mut part = claim.split_to(piece.range.end);
             let permit = self
                 .budget
                 .acquire_helping(piece.range.end - piece.range.start, self.queue.pool());
-            let Some(snapshot) = inode.mapping.claim(piece.range.clone()) else {
-                // Truncated meanwhile: there is nothing to write any more. The pieces before may
-                // wait for this one, if it is the last.
-                drop((part, permit));
-                if pieces.peek().is_none() {
-                    self.queue
-                        .submit(Piece::end_of_claim(self, inode, claim_number));
+            let mut permit = Some(permit);
+            while !part.range().is_empty() {
+                let Some(snapshot) = claim_pages(inode, &mut part) else {
+                    break;
+                };
+                let range = snapshot.range();
+                self.observe(inode.id, &range, PipelineStep::Queued);
+                // Size and content of one moment: another one's size would cut off what was
+                // written since, or show what was not.
+                let data_len = snapshot
+                    .file_size
+                    .min(range.end)
+                    .saturating_sub(range.start);
+                let pages = UnderWriteback::new(self, inode, range.clone());
+                let next = Piece {
+                    shared: Arc::clone(self),
+                    inode: Arc::clone(inode),
+                    pages: Some(pages),
+                    claim: Some(part.split_to(range.end)),
+                    claim_number,
+                    last_of_claim: false,
+                    snapshot: snapshot.bytes,
+                    data_len,
+                    i_size: snapshot.file_size,
+                    permit: permit.take(),
+                    prepared: None,
+                };
+                if let Some(piece) = last.replace(next) {
+                    self.queue.submit(piece);
                 }
-                continue;
-            };
-            self.observe(inode.id, &piece.range, PipelineStep::Queued);
-            self.queue.submit(Piece {
-                shared: Arc::clone(self),
-                inode: Arc::clone(inode),
-                claim: Some(part),
-                claim_number,
-                last_of_claim: pieces.peek().is_none(),
-                snapshot: snapshot.bytes,
-                data_len: piece.data_len,
-                i_size,
-                permit: Some(permit),
-                prepared: None,
-            });
+            }
+        }
+        if let Some(mut piece) = last {
+            piece.last_of_claim = true;
+            self.queue.submit(piece);
         }
     }
 
@@ -130,6 +144,24 @@ impl<V: Volume> Shared<V> {
         // A failure is recorded at the inode, where each handle is told.
         let _ = wait_for_range(&writeback, range, until);
     }
+}
+
+/// Takes the first dirty pages of `part` under writeback, and gives up the claim on those before,
+/// and on all if there are none.
+///
+/// Not every page that was claimed need be dirty. A writer changes a page before it says so: if a
+/// claim comes in between, that takes the change along, and the page is delalloc once more without
+/// need. And what was truncated since is gone.
+fn claim_pages(inode: &Inode, part: &mut Claim) -> Option<Snapshot> {
+    let mapping = &inode.mapping;
+    if let Some(snapshot) = mapping.claim(part.range()) {
+        return Some(snapshot);
+    }
+    let snapshot = mapping.claim_next(part.range())?;
+    if snapshot.offset > part.range().start {
+        drop(part.split_to(snapshot.offset));
+    }
+    Some(snapshot)
 }
 
 struct InodeWriteback<'a, V: Volume> {

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use compress::CodecId;
 use delalloc::{Ordered, OrderedHandle};
 use ordered_wq::Permit;
-use pagecache::WritebackEnd;
 
 use crate::failures::WriteFailure;
 use crate::inode::Inode;
@@ -18,6 +17,7 @@ use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
 use crate::stats::add;
 use crate::sync::{Arc, AtomicU64, Condvar, Duration, Mutex, MutexGuard, Ordering, thread};
+use crate::under_writeback::UnderWriteback;
 use crate::volume::{FileExtent, Volume, VolumeError};
 
 /// Bytes that one vectored write gathers at most.
@@ -36,6 +36,7 @@ pub(crate) struct WriteJob<V: Volume> {
     pub(crate) ordered: Ordered,
     pub(crate) handle: OrderedHandle<(), WriteFailure>,
     pub(crate) what: Submitted<V>,
+    pub(crate) pages: Vec<UnderWriteback<V>>,
     /// Given back when the bytes need no memory any more.
     pub(crate) permits: Vec<Permit>,
 }
@@ -279,6 +280,7 @@ impl<V: Volume> WriteJob<V> {
             ordered,
             handle,
             what,
+            pages,
             permits,
         } = self;
         let range = ordered.range();
@@ -310,27 +312,28 @@ impl<V: Volume> WriteJob<V> {
         });
         inode.touch();
         // The volume knows the extent before its pages may be evicted.
-        inode
-            .mapping
-            .end_writeback(range.clone(), WritebackEnd::Done);
         match result {
             Ok(()) => {
+                pages.into_iter().for_each(UnderWriteback::end);
+                // It leaves the ordered extents before its bits go: then it may be claimed, and
+                // ordered, anew.
+                handle.finish(Ok(()));
                 ordered.complete();
                 drop(books);
                 add(&shared.counters.extents_finished, 1);
                 add(&shared.counters.bytes_finished, covered);
                 add(&shared.counters.bytes_stored, stored);
                 shared.observe(inode.id, &range, PipelineStep::Finished);
-                handle.finish(Ok(()));
             }
             Err(error) => {
                 if let Some(place) = place {
                     shared.volume.release(place.at, place.disk_num_bytes);
                 }
+                let failure = shared.failed(&inode, range, &error.to_string(), error.kind().into());
+                pages.into_iter().for_each(UnderWriteback::end);
+                handle.finish(Err(failure));
                 drop(ordered);
                 drop(books);
-                let failure = shared.failed(&inode, range, &error.to_string(), error.kind().into());
-                handle.finish(Err(failure));
             }
         }
         drop(permits);
