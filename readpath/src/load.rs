@@ -1,6 +1,7 @@
 //! Executes pieces of a plan: fetch, verify, decompress, fill.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use compress::CodecId;
@@ -194,7 +195,9 @@ impl<D> Loader<'_, D> {
             return Ok(len);
         };
         count(&self.counters.decompressions, 1);
-        match self.decode.decode(codec, src, dst) {
+        // Whoever reads is not to go down with a codec that what is stored brings down.
+        let decoded = catch_unwind(AssertUnwindSafe(|| self.decode.decode(codec, src, dst)));
+        match decoded.unwrap_or_else(|_| Err("the codec panicked".into())) {
             Ok(produced) => Ok(produced.min(dst.len())),
             Err(error) => Err((codec, error)),
         }
