@@ -480,6 +480,16 @@ fn truncating_zeroes_what_may_come_back() {
     file.fsync().unwrap();
     fs.drop_caches();
     assert!(content(&fs, id) == data);
+    // Within the last page.
+    file.set_size(100_001).unwrap();
+    file.fsync().unwrap();
+    fs.drop_caches();
+    file.set_size(100_500).unwrap();
+    data.truncate(100_001);
+    data.resize(100_500, 0);
+    file.fsync().unwrap();
+    fs.drop_caches();
+    assert!(content(&fs, id) == data);
     file.set_size(100_001).unwrap();
     file.set_size(200_000).unwrap();
     data.truncate(100_001);

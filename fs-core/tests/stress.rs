@@ -113,7 +113,9 @@ fn truncater(fs: &Filesystem<MemoryVolume>, id: InodeId, until: Instant, seed: u
             2 => file.fsync().unwrap(),
             _ => {
                 let got = file.read_bytes(0, u64::MAX).unwrap().concat();
-                assert!(got == held[..got.len()]);
+                if let Some(n) = got.iter().zip(&held).position(|(a, b)| a != b) {
+                    panic!("byte {n} of {}: {} for {}", held.len(), got[n], held[n])
+                }
                 assert!(!got.is_empty() || held.is_empty());
             }
         }

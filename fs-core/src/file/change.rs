@@ -33,7 +33,8 @@ impl<V: Volume> File<V> {
         let _guard = self.inode.lock(0..u64::MAX);
         let old = self.size();
         if size > old {
-            self.pin_tail(size)?;
+            // Also within the last page: nobody writes what the file grows by.
+            self.pin_tail(u64::MAX)?;
             self.inode.mapping.truncate(size);
             self.inode.touch();
             return Ok(());
@@ -141,7 +142,7 @@ impl<V: Volume> File<V> {
             }
         }
         if !keep_size && range.end > self.size() {
-            self.pin_tail(range.end - 1)?;
+            self.pin_tail(u64::MAX)?;
             self.inode.mapping.extend(range.end);
         }
         self.inode.touch();

@@ -149,6 +149,7 @@ impl InodeStore for MemoryVolume {
         node.attrs = Attrs {
             file_type: node.attrs.file_type,
             nlink: node.attrs.nlink,
+            nbytes: node.attrs.nbytes,
             ..attrs.clone()
         };
         Ok(())

@@ -26,9 +26,35 @@ impl<V: Volume> File<V> {
     ///
     /// [`Error::Read`] if the first byte cannot be had.
     pub fn read(&self, offset: u64, dst: &mut [u8]) -> Result<usize, Error> {
+        let len = dst.len() as u64;
+        self.undisturbed(offset, len, || self.read_beside_writers(offset, dst))
+    }
+
+    fn read_beside_writers(&self, offset: u64, dst: &mut [u8]) -> Result<usize, Error> {
         let until = self.read_ahead(offset, dst.len() as u64);
         let reads = &self.shared.reads;
         Ok(self.as_read(|file| reads.read_into(file, offset, dst, until))?)
+    }
+
+    /// Lets a reader whom writers have disturbed again and again keep them away.
+    fn undisturbed<R>(
+        &self,
+        offset: u64,
+        len: u64,
+        mut read: impl FnMut() -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        match read() {
+            Err(Error::Read(readpath::Error::Contended { .. })) => {
+                tracing::trace!(
+                    ino = self.inode.id.ino,
+                    offset,
+                    "a reader keeps writers away"
+                );
+                let _guard = self.inode.lock(offset..offset.saturating_add(len));
+                read()
+            }
+            other => other,
+        }
     }
 
     /// The bytes of a range, without a copy; fewer at the end of the file, or before a page that
@@ -41,7 +67,9 @@ impl<V: Volume> File<V> {
         let until = self.read_ahead(offset, len);
         let range = offset..offset.saturating_add(len);
         let reads = &self.shared.reads;
-        Ok(self.as_read(|file| reads.read_bytes(file, range, until))?)
+        self.undisturbed(offset, len, || {
+            Ok(self.as_read(|file| reads.read_bytes(file, range.clone(), until))?)
+        })
     }
 
     /// The next range at or behind `offset` that holds data and no hole; `None` if there is none
@@ -86,11 +114,11 @@ impl<V: Volume> File<V> {
         Ok(())
     }
 
-    /// All of `dst`; zeroes behind the end of the file.
+    /// All of `dst`; zeroes behind the end of the file. For who keeps writers away already.
     pub(crate) fn read_exact(&self, offset: u64, dst: &mut [u8]) -> Result<(), Error> {
         let mut done = 0;
         while done < dst.len() {
-            match self.read(offset + done as u64, &mut dst[done..])? {
+            match self.read_beside_writers(offset + done as u64, &mut dst[done..])? {
                 0 => break,
                 got => done += got,
             }

@@ -55,7 +55,8 @@ pub trait InodeStore {
     fn root(&self) -> InodeId;
     /// The attributes as last stored. [`VolumeErrorKind::NotFound`] if there is no such inode.
     fn attrs(&self, id: InodeId) -> VolumeResult<Attrs>;
-    /// Replaces the attributes. `file_type` and `nlink` are the volume's own and ignored.
+    /// Replaces the attributes. `file_type`, `nlink` and `nbytes` are the volume's own
+    /// and ignored.
     fn put_attrs(&self, id: InodeId, attrs: &Attrs) -> VolumeResult<()>;
     /// Target of a symlink.
     fn read_link(&self, id: InodeId) -> VolumeResult<Bytes>;
