@@ -67,6 +67,8 @@
 mod codec;
 mod error;
 mod heuristic;
+#[cfg(feature = "lz4")]
+mod lz4;
 mod lzo;
 mod lzo1x;
 mod piece;
@@ -84,6 +86,8 @@ mod models;
 pub use codec::{Codec, CodecId, Compressor, Decompressor};
 pub use error::Error;
 pub use heuristic::{Advice, Likely, Unlikely, advise};
+#[cfg(feature = "lz4")]
+pub use lz4::Lz4;
 pub use lzo::{Lzo, SECTOR_SIZE};
 pub use piece::{RawReason, Verdict, compress_inline, compress_piece, room_to_save};
 pub use registry::Registry;

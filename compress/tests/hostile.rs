@@ -1,18 +1,26 @@
 //! Decoders refuse what nobody made, without panic, and never write more than they say.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use compress::{CodecId, Error, Registry, Workspaces};
+use codecs::all_codecs;
+use compress::{CodecId, Error, Workspaces};
 use proptest::prelude::*;
 use sources::{padded_bytes, some_bytes};
 
+mod codecs;
 mod sources;
 
-const CODECS: [(CodecId, i32); 3] = [(CodecId::ZLIB, 3), (CodecId::LZO, 1), (CodecId::ZSTD, 3)];
+const CODECS: &[(CodecId, i32)] = &[
+    (CodecId::ZLIB, 3),
+    (CodecId::LZO, 1),
+    (CodecId::ZSTD, 3),
+    #[cfg(feature = "lz4")]
+    (compress::Lz4::ID, 1),
+];
 const EXTENT: usize = 131_072;
 
 /// Decompresses into rooms of several sizes; errors or bytes are both fine.
 fn survive(id: CodecId, bytes: &[u8]) {
-    let spaces = Workspaces::new(Registry::btrfs(), 1);
+    let spaces = Workspaces::new(all_codecs(), 1);
     let mut decompressor = spaces.decompressor(id).unwrap();
     for room in [EXTENT, 5000, 4096, 100, 1, 0] {
         let mut out = vec![0; room];
@@ -32,7 +40,7 @@ fn survive(id: CodecId, bytes: &[u8]) {
 }
 
 fn refused(id: CodecId, bytes: &[u8]) -> String {
-    let spaces = Workspaces::new(Registry::btrfs(), 1);
+    let spaces = Workspaces::new(all_codecs(), 1);
     let mut out = vec![0; EXTENT];
     let result = spaces.decompressor(id).unwrap().decompress(bytes, &mut out);
     match result.unwrap_err() {
@@ -51,7 +59,7 @@ fn words(words: &[u32]) -> Vec<u8> {
 
 #[test]
 fn nothing_at_all_is_refused() {
-    for (id, _) in CODECS {
+    for &(id, _) in CODECS {
         refused(id, &[]);
         refused(id, &[0; 4096]);
         refused(id, &[0xff; 4096]);
@@ -66,7 +74,7 @@ fn lzo_totals_are_checked() {
         bytes.resize(len, 0);
         bytes
     };
-    let spaces = Workspaces::new(Registry::btrfs(), 1);
+    let spaces = Workspaces::new(all_codecs(), 1);
     let mut out = [0; 10];
     let mut decompressor = spaces.decompressor(CodecId::LZO).unwrap();
     assert_eq!(decompressor.decompress(&framed(13, 13), &mut out), Ok(1));
@@ -153,16 +161,16 @@ fn zstd_windows_are_bounded() {
     }
     // 128 KiB are fine.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, 7 << 3, 9, 0, 0, b'x'];
-    let spaces = Workspaces::new(Registry::btrfs(), 1);
+    let spaces = Workspaces::new(all_codecs(), 1);
     let mut decompressor = spaces.decompressor(CodecId::ZSTD).unwrap();
     assert_eq!(decompressor.decompress(&frame, &mut [0; 9]), Ok(1));
 }
 
 #[test]
 fn streams_cut_anywhere_are_refused() {
-    let spaces = Workspaces::new(Registry::btrfs(), 1);
+    let spaces = Workspaces::new(all_codecs(), 1);
     let source = padded_bytes(9000, 9, 38);
-    for (id, level) in CODECS {
+    for &(id, level) in CODECS {
         let mut packed = vec![0; 20_000];
         let mut compressor = spaces.compressor(id, level).unwrap();
         let len = compressor.compress(&source, &mut packed).unwrap().unwrap();
@@ -180,6 +188,9 @@ fn streams_cut_anywhere_are_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
+    /// Nothing trusts them: `total > src.len()` and `get(..len)` in lzo.rs, `end > dst.len()` and
+    /// `checked_sub(distance)` in lzo1x.rs, `WindowLogMax` in zstd.rs. Where safe code would panic
+    /// instead of writing elsewhere, that is what this finds.
     #[test]
     fn lengths_trusted_when_checksums_are_off(
         noise in prop::collection::vec(any::<u8>(), 0..600),
@@ -190,7 +201,7 @@ proptest! {
         let (id, level) = codec;
         survive(id, &noise);
         let mut packed = vec![0; 30_000];
-        let spaces = Workspaces::new(Registry::btrfs(), 1);
+        let spaces = Workspaces::new(all_codecs(), 1);
         let source = some_bytes(20_000, spread, 5);
         let mut compressor = spaces.compressor(id, level).unwrap();
         let len = compressor.compress(&source, &mut packed).unwrap().unwrap();
@@ -226,6 +237,8 @@ proptest! {
             let mut zstd = vec![0x28, 0xb5, 0x2f, 0xfd, 0, window];
             zstd.extend(noise);
             survive(CodecId::ZSTD, &zstd);
+            #[cfg(feature = "lz4")]
+            survive(compress::Lz4::ID, &lzo);
         }
     }
 }
