@@ -58,7 +58,9 @@ fn storm(limit: usize, spare: usize) {
     assert_eq!(shelf.existing(), 1);
 }
 
-/// Data-path bug: a workspace came back between the failed try and the sleep.
+/// A workspace came back between the failed try and the sleep. `wait` in shelf.rs sleeps under the
+/// lock that the taker has held since it looked, and `let anybody = state.waiting > 0` is read under
+/// that lock by who brings one back.
 #[test]
 fn sleeper_never_woken() {
     check(|| storm(1, THREADS));

@@ -207,12 +207,16 @@ mod tests {
         assert_eq!(piece(20_000, 1, 4095).0, Verdict::Raw(RawReason::TooShort));
     }
 
-    /// Data-path bug: writeback failed for want of memory.
+    /// No memory for a context, and no way on without one. `Err(error) => Verdict::Raw` in
+    /// `compress_piece` and `compress_inline` is the way.
     #[test]
-    fn without_memory_the_piece_is_raw() {
+    fn writeback_fails_for_want_of_memory() {
         let error = Error::Context { codec: "aslong" };
         let raw = Verdict::Raw(RawReason::Failed(error));
         assert_eq!(piece(8192, -1, 4096).0, raw);
+        let mut dst = [0; 4096];
+        let inline = compress_inline(&spaces(), method(-1), &[0; 4096], &mut dst, 2048);
+        assert_eq!(inline, raw);
     }
 
     #[test]
