@@ -1,8 +1,10 @@
 //! A guess from a sample whether bytes are worth compressing.
 //!
-//! The rules and their order are those of the kernel's `fs/btrfs/compression.c`. Unlike the kernel,
-//! ask about each piece and forget the answer: the beginning of a file says little about its end.
-//! All arithmetic is on integers, so that every machine gives the same answer.
+//! The rules and their order are those of the kernel's `fs/btrfs/compression.c`, and one more: what
+//! the kernel would refuse is looked at again for matches, which frequencies don't show. Machine
+//! code looks like noise to them and shrinks by a third. Unlike the kernel, ask about each piece and
+//! forget the answer: the beginning of a file says little about its end. All arithmetic is on
+//! integers, so that every machine gives the same answer.
 
 /// Bytes that are looked at in a row.
 const RUN: usize = 16;
@@ -21,6 +23,14 @@ const LARGE_CORE: usize = 200;
 /// Entropy in percent of 8 bits a byte.
 const LOW_ENTROPY: u32 = 65;
 const HIGH_ENTROPY: u32 = 80;
+
+/// Where matches are looked for, that many windows of at most so many bytes.
+const WINDOWS: usize = 8;
+const WINDOW: usize = 512;
+/// Of the hashes of the four bytes of a match.
+const HASH_BITS: u32 = 10;
+/// A match at one place in so many: compress. Noise has none at all.
+const PLACES_A_MATCH: usize = 256;
 
 /// What a sample says about a piece, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +54,11 @@ pub enum Likely {
     LowEntropy,
     /// Entropy is less than 80 %.
     MediumEntropy,
+    /// It looks like noise, but one in 256 of its places repeats what stands shortly before.
+    Matches,
 }
 
-/// Why a piece should not shrink.
+/// Why a piece should not shrink. It has hardly any matches, either.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unlikely {
     /// It takes at least 200 distinct bytes to make up 90 % of the sample.
@@ -63,20 +75,29 @@ impl Advice {
     }
 }
 
-/// Guesses from 16 bytes of every 256 whether `src` is worth compressing. Looks at the first 128 KiB.
+/// Guesses from 16 bytes of every 256, and if need be from eight windows of 512, whether `src` is worth
+/// compressing. Looks at the first 128 KiB.
 #[must_use]
 pub fn advise(src: &[u8]) -> Advice {
+    let src = &src[..src.len().min(MAX_SOURCE)];
+    match judge(src) {
+        Advice::Dont(_) if has_matches(src) => Advice::Compress(Likely::Matches),
+        advice => advice,
+    }
+}
+
+fn judge(src: &[u8]) -> Advice {
     let mut sample = [0; MAX_SAMPLE];
     let mut len = 0;
-    for window in src[..src.len().min(MAX_SOURCE)].chunks(STEP) {
+    for window in src.chunks(STEP) {
         let run = &window[..window.len().min(RUN)];
         sample[len..len + run.len()].copy_from_slice(run);
         len += run.len();
     }
-    judge(&sample[..len])
+    judge_sample(&sample[..len])
 }
 
-fn judge(sample: &[u8]) -> Advice {
+fn judge_sample(sample: &[u8]) -> Advice {
     let (left, right) = sample.split_at(sample.len() / 2);
     if left == right {
         return Advice::Compress(Likely::Repeats);
@@ -124,6 +145,31 @@ fn entropy_percent(counts: &[u32; 256], len: usize) -> u32 {
         .map(|count| u64::from(*count) * (of_all - log2(u64::from(*count))))
         .sum();
     (bits * 100 / (len * (8 << FRACTION))) as u32
+}
+
+fn has_matches(src: &[u8]) -> bool {
+    let (mut places, mut matched) = (0, 0);
+    for part in src.chunks((src.len() / WINDOWS).max(WINDOW)) {
+        let window = &part[..part.len().min(WINDOW)];
+        places += window.len();
+        matched += matches_in(window);
+    }
+    matched * PLACES_A_MATCH >= places
+}
+
+/// At how many places of `window` four bytes stand that stood before, as far as a table of hashes
+/// remembers.
+fn matches_in(window: &[u8]) -> usize {
+    let mut table = [0_u32; 1 << HASH_BITS];
+    let mut matched = 0;
+    for bytes in window.windows(4) {
+        let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let hash = word.wrapping_mul(0x9e37_79b1) >> (u32::BITS - HASH_BITS);
+        let seen = std::mem::replace(&mut table[hash as usize], word);
+        // No branch: nobody could predict it.
+        matched += usize::from(seen == word);
+    }
+    matched
 }
 
 const FRACTION: u32 = 12;
@@ -198,6 +244,53 @@ mod tests {
         assert_eq!(advise(&twice), Advice::Compress(Likely::Repeats));
         twice[STEP] ^= 1;
         assert!(!advise(&twice).is_compress());
+    }
+
+    /// Noise to whoever counts bytes, half the size to whoever looks for matches.
+    #[test]
+    fn machine_code_looks_like_noise() {
+        for len in [8192, 65_536, 131_072] {
+            let all_new = noise(len, 256, 7);
+            assert!(!advise(&all_new).is_compress(), "{len}");
+            let twice: Vec<u8> = all_new
+                .chunks(100)
+                .flat_map(|part| [part, part].concat())
+                .take(len)
+                .collect();
+            assert!(!judge(&twice).is_compress(), "{len}");
+            assert_eq!(advise(&twice), Advice::Compress(Likely::Matches), "{len}");
+        }
+    }
+
+    #[test]
+    fn one_place_in_256_must_match() {
+        // Eight windows of 512 bytes have 16 times 256 places.
+        for (matches, enough) in [(0, false), (15, false), (16, true)] {
+            let mut bytes = noise(131_072, 256, 8);
+            for n in 0..matches {
+                let at = n % WINDOWS * 16_384 + 100 + n / WINDOWS * 20;
+                bytes.copy_within(at..at + 4, at + 10);
+            }
+            assert_eq!(advise(&bytes).is_compress(), enough, "{matches} matches");
+        }
+        // Between the windows nobody looks.
+        let mut bytes = noise(131_072, 256, 8);
+        for start in (0..131_072).step_by(16_384) {
+            bytes[start + WINDOW..start + 4096].fill(0);
+        }
+        assert!(!has_matches(&bytes));
+    }
+
+    #[test]
+    fn matches_are_of_four_bytes() {
+        let is = |window: &[u8], expected| assert_eq!(matches_in(window), expected);
+        is(b"", 0);
+        is(b"abc", 0);
+        is(b"abcabc", 0);
+        is(b"abcdabcd", 1);
+        is(b"abcd-abcd", 1);
+        is(b"abcde-abcde", 2);
+        is(&[7; 512], 508);
     }
 
     #[test]

@@ -1,0 +1,192 @@
+//! How often the sampling heuristic errs, and what that costs: asks `advise` about each 128 KiB of
+//! the files below some paths, compresses them all the same, and compares.
+//!
+//! `heuristic METHOD PATH...`, such as `heuristic zstd:3 /usr`. Prints for each reason how many
+//! pieces it was given for, how many of those compression would store in fewer sectors, how many
+//! not, how much of the bytes of those that shrink that saves, and how long asking and trying take
+//! for one.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use compress::{Method, Registry, Spec, Verdict, Workspaces, advise, compress_piece, room_to_save};
+
+const PIECE: usize = 128 << 10;
+const SECTOR: usize = 4 << 10;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let method = args.first().and_then(|text| text.parse::<Spec>().ok());
+    let (Some(method), [_, paths @ ..]) = (method.and_then(Spec::method), &args[..]) else {
+        eprintln!("usage: heuristic METHOD PATH...");
+        return ExitCode::from(2);
+    };
+    let mut survey = Survey::new(method);
+    for path in paths {
+        survey.walk(Path::new(path));
+    }
+    survey.print();
+    ExitCode::SUCCESS
+}
+
+/// What became of the pieces that got one answer.
+#[derive(Default)]
+struct Row {
+    shrank: u64,
+    stayed: u64,
+    /// Of those that shrank.
+    bytes: u64,
+    saved: u64,
+    advising: Duration,
+    compressing: Duration,
+    /// Of that, what went into pieces that stayed.
+    in_vain: Duration,
+}
+
+impl Row {
+    fn add(&mut self, other: &Self) {
+        self.shrank += other.shrank;
+        self.stayed += other.stayed;
+        self.bytes += other.bytes;
+        self.saved += other.saved;
+        self.advising += other.advising;
+        self.compressing += other.compressing;
+        self.in_vain += other.in_vain;
+    }
+
+    fn print(&self, name: &str) {
+        let pieces = self.shrank + self.stayed;
+        let micros = |time: Duration| time.as_secs_f64() * 1e6 / pieces.max(1) as f64;
+        println!(
+            "{name:26} {pieces:8} {:8} {:8} {:6.1} % {:8.1} {:8.1}",
+            self.shrank,
+            self.stayed,
+            percent(self.saved, self.bytes),
+            micros(self.advising),
+            micros(self.compressing),
+        );
+    }
+}
+
+struct Survey {
+    workspaces: Workspaces,
+    method: Method,
+    rows: BTreeMap<(bool, String), Row>,
+    piece: Vec<u8>,
+    packed: Vec<u8>,
+}
+
+impl Survey {
+    fn new(method: Method) -> Self {
+        Self {
+            workspaces: Workspaces::new(Registry::btrfs(), 1),
+            method,
+            rows: BTreeMap::new(),
+            piece: vec![0; PIECE],
+            packed: vec![0; PIECE],
+        }
+    }
+
+    /// Neither follows links nor minds what cannot be read.
+    fn walk(&mut self, path: &Path) {
+        let Ok(kind) = path.symlink_metadata().map(|meta| meta.file_type()) else {
+            return;
+        };
+        if kind.is_file() {
+            self.file(path);
+        } else if kind.is_dir()
+            && let Ok(entries) = path.read_dir()
+        {
+            let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+            paths.sort();
+            paths.iter().for_each(|path| self.walk(path));
+        }
+    }
+
+    fn file(&mut self, path: &Path) {
+        let Ok(mut file) = File::open(path) else {
+            return;
+        };
+        loop {
+            self.piece.resize(PIECE, 0);
+            let mut len = 0;
+            while let Ok(more @ 1..) = file.read(&mut self.piece[len..]) {
+                len += more;
+            }
+            // What has one sector cannot save one.
+            if room_to_save(len, SECTOR).is_none() {
+                return;
+            }
+            self.piece.truncate(len);
+            self.ask();
+        }
+    }
+
+    fn ask(&mut self) {
+        let start = Instant::now();
+        let advice = advise(&self.piece);
+        let advised = Instant::now();
+        let (from, to) = (&self.piece, &mut self.packed);
+        let verdict = compress_piece(&self.workspaces, self.method, from, to, SECTOR);
+        let compressed = Instant::now();
+        let row = self
+            .rows
+            .entry((!advice.is_compress(), format!("{advice:?}")))
+            .or_default();
+        row.advising += advised - start;
+        row.compressing += compressed - advised;
+        match verdict {
+            Verdict::Compressed { stored, .. } => {
+                let len = self.piece.len().next_multiple_of(SECTOR);
+                row.shrank += 1;
+                row.bytes += len as u64;
+                row.saved += (len - stored) as u64;
+            }
+            Verdict::Raw(_) => {
+                row.stayed += 1;
+                row.in_vain += compressed - advised;
+            }
+        }
+    }
+
+    fn print(&self) {
+        println!(
+            "{:26} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+            "advice", "pieces", "shrank", "stayed", "saved", "us asked", "us tried"
+        );
+        let [mut yes, mut no] = [Row::default(), Row::default()];
+        for ((is_no, name), row) in &self.rows {
+            row.print(name);
+            if *is_no { &mut no } else { &mut yes }.add(row);
+        }
+        yes.print("all that it wants");
+        no.print("all that it does not");
+        println!(
+            "false yes: {:.2} % of those that do not shrink, {:.2} % of the answers yes",
+            percent(yes.stayed, yes.stayed + no.stayed),
+            percent(yes.stayed, yes.stayed + yes.shrank),
+        );
+        println!(
+            "false no:  {:.2} % of those that shrink, {:.2} % of the answers no, {:.3} % of what \
+             compression saves",
+            percent(no.shrank, yes.shrank + no.shrank),
+            percent(no.shrank, no.stayed + no.shrank),
+            percent(no.saved, yes.saved + no.saved),
+        );
+        println!(
+            "seconds:   {:.2} to try all, {:.2} of them in vain, {:.2} of these spared; {:.2} to ask",
+            (yes.compressing + no.compressing).as_secs_f64(),
+            (yes.in_vain + no.in_vain).as_secs_f64(),
+            no.in_vain.as_secs_f64(),
+            (yes.advising + no.advising).as_secs_f64(),
+        );
+    }
+}
+
+fn percent(part: u64, whole: u64) -> f64 {
+    part as f64 * 100.0 / whole.max(1) as f64
+}
