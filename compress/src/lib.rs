@@ -42,10 +42,9 @@
 //! `cargo run --release -p compress --example heuristic -- zstd:3 /usr` asks [`advise`] about each
 //! 128 KiB of the files there and compresses them all the same. Of 75,559 pieces of a Debian system
 //! with compilers, 71,092 shrink by a sector or more; `advise` gives up 0.9 % of these, and with
-//! them 0.10 % of what compression saves (by the rules of the kernel alone: 6.5 % and 2.9 %). Of the
-//! 4,467 that do not shrink it lets 21 % be tried (2.6 %).
-//! Of its answers yes 1.3 % are wrong, of its answers no
-//! 16 %; these pieces would have shrunk by 4 %.
+//! them 0.10 % of what compression saves (by the rules of the kernel alone: 6.5 % and 2.9 %). Of
+//! the 4,467 that do not shrink it lets 21 % be tried (2.6 %). Of its answers yes 1.3 % are wrong,
+//! of its answers no 16 %; these pieces would have shrunk by 4 %.
 //!
 //! It takes some 15 us, and zstd:3 gives up on noise as fast: over all of these pieces, trying in
 //! vain took 0.34 s, of which asking spares 0.23 s and takes 1.09 s. Ask before codecs that are

@@ -189,8 +189,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// Nothing trusts them: `total > src.len()` and `get(..len)` in lzo.rs, `end > dst.len()` and
-    /// `checked_sub(distance)` in lzo1x.rs, `WindowLogMax` in zstd.rs. Where safe code would panic
-    /// instead of writing elsewhere, that is what this finds.
+    /// `checked_sub(distance)` in lzo1x.rs. Where safe code would panic instead of writing elsewhere,
+    /// that is what this finds. (`WindowLogMax` in zstd.rs is for `zstd_windows_are_bounded`.)
     #[test]
     fn lengths_trusted_when_checksums_are_off(
         noise in prop::collection::vec(any::<u8>(), 0..600),
