@@ -213,9 +213,12 @@ proptest! {
             *byte ^= wrong;
         }
         survive(id, &damaged);
-        let mut damaged = packed.clone();
-        damaged[from] ^= noise.first().copied().unwrap_or(1);
-        survive(id, &damaged);
+        // That anywhere, and among the first lengths.
+        for place in [from, from % 12] {
+            let mut damaged = packed.clone();
+            damaged[place] ^= noise.first().copied().unwrap_or(1);
+            survive(id, &damaged);
+        }
         packed.truncate(from);
         survive(id, &packed);
     }
