@@ -22,9 +22,9 @@ use zstd_safe::{CCtx, CParameter, DCtx};
 
 mod data;
 
-const TURNS: usize = 41;
-/// Of each kind of data.
-const BYTES: usize = 1 << 20;
+const TURNS: usize = 151;
+/// Of each kind of data: a turn should be over before the machine does something else.
+const BYTES: usize = 256 << 10;
 const SECTOR: usize = 4 << 10;
 const PIECE: usize = 128 << 10;
 
