@@ -101,6 +101,12 @@ pub trait Codec: Send + Sync {
     fn levels(&self) -> RangeInclusive<i32>;
     /// The level for users who name none.
     fn default_level(&self) -> i32;
+    /// Whether it finds out so fast that something doesn't shrink that [asking](crate::advise) first
+    /// would cost about the same.
+    fn is_quick_on_noise(&self, level: i32) -> bool {
+        let _ = level;
+        false
+    }
     /// A compressor for one level.
     ///
     /// # Errors

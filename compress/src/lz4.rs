@@ -47,6 +47,10 @@ impl Codec for Lz4 {
         1
     }
 
+    fn is_quick_on_noise(&self, _: i32) -> bool {
+        true
+    }
+
     fn compressor(&self, level: i32) -> Result<Box<dyn Compressor>, Error> {
         Error::check_level(NAME, level, LEVELS)?;
         Ok(Box::new(Lz4Compressor {

@@ -80,6 +80,7 @@ impl<V: Volume> Piece<V> {
 
     fn prepare(&self, start: u64) -> Prepared {
         let shared = &self.shared;
+        let policy = *self.inode.policy.lock();
         let plan = plan(PieceFacts {
             start,
             data_len: self.data_len,
@@ -89,7 +90,10 @@ impl<V: Volume> Piece<V> {
                 true => 0,
                 false => u64::from(shared.limits.max_inline),
             },
-            policy: *self.inode.policy.lock(),
+            policy,
+            quick_on_noise: policy
+                .compression()
+                .is_some_and(|how| shared.is_quick_on_noise(how)),
         });
         let prepared = match plan {
             WritebackPlan::Raw => {

@@ -19,8 +19,9 @@ const MIN_SAMPLED: u64 = 16 << 10;
 pub enum Policy {
     /// Never.
     Never,
-    /// Where a sample of the piece looks as if it shrinks. What doesn't costs the sample, 8 KiB of
-    /// 128, and nothing is remembered: the next piece is looked at anew.
+    /// Where the piece shrinks. A codec that takes long to find that out is spared pieces of which a
+    /// sample, 8 KiB of 128, does not look as if they did. Nothing is remembered: the next piece is
+    /// looked at anew.
     Auto(Compression),
     /// Always tried, whatever the sample would say.
     Always(Compression),
@@ -62,6 +63,8 @@ pub(crate) struct PieceFacts {
     pub(crate) sector_size: u64,
     pub(crate) max_inline: u64,
     pub(crate) policy: Policy,
+    /// The policy's codec finds out by itself as fast as a sample would tell.
+    pub(crate) quick_on_noise: bool,
 }
 
 /// Decides from facts alone, so that it can be tested without threads.
@@ -81,7 +84,9 @@ pub(crate) fn plan(facts: PieceFacts) -> WritebackPlan {
     match facts.policy {
         Policy::Never => WritebackPlan::Raw,
         // Of what is shorter, the sample would cost as much as trying.
-        Policy::Auto(how) if facts.data_len < MIN_SAMPLED => WritebackPlan::Compress(how),
+        Policy::Auto(how) if facts.quick_on_noise || facts.data_len < MIN_SAMPLED => {
+            WritebackPlan::Compress(how)
+        }
         Policy::Auto(how) => WritebackPlan::Sample(how),
         Policy::Always(how) => WritebackPlan::Compress(how),
     }
@@ -104,6 +109,7 @@ mod tests {
             sector_size: 4096,
             max_inline: 2048,
             policy: Policy::Always(ZSTD),
+            quick_on_noise: false,
         }
     }
 
@@ -146,6 +152,11 @@ mod tests {
         assert_eq!(plan(auto(MIN_SAMPLED)), WritebackPlan::Sample(ZSTD));
         assert_eq!(plan(auto(MIN_SAMPLED - 1)), WritebackPlan::Compress(ZSTD));
         assert_eq!(plan(auto(4096)), WritebackPlan::Raw);
+        let quick = PieceFacts {
+            quick_on_noise: true,
+            ..auto(MIN_SAMPLED)
+        };
+        assert_eq!(plan(quick), WritebackPlan::Compress(ZSTD));
         assert_eq!(
             plan(facts(0, MIN_SAMPLED, 1 << 20)),
             WritebackPlan::Compress(ZSTD)

@@ -14,7 +14,7 @@ use crate::failures::WriteFailure;
 use crate::flusher::Flusher;
 use crate::inode::Inode;
 use crate::pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
-use crate::policy::Policy;
+use crate::policy::{Compression, Policy};
 use crate::read::VolumeDisk;
 use crate::stats::{Counters, add};
 use crate::submit::RawRun;
@@ -61,6 +61,11 @@ impl<V: Volume> Shared<V> {
                 step,
             });
         }
+    }
+
+    pub(crate) fn is_quick_on_noise(&self, how: Compression) -> bool {
+        let codec = self.workspaces.registry().get(how.codec);
+        codec.is_some_and(|codec| codec.is_quick_on_noise(how.level))
     }
 
     /// Tells the inode, the counters and the observer that a range is lost.
