@@ -44,7 +44,8 @@
 //! # Locking
 //!
 //! Every type locks itself. A file's promise is changed under one mutex, which
-//! is held around the tree's and the ledger's; nothing sleeps under any of
+//! is held around the tree's and the ledger's, and so is the one of a file's
+//! ordered extents; nothing sleeps under any of
 //! them, and no function of a caller runs under one.
 //!
 //! # Errors

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
+use crate::claim::Ordered;
 use crate::sync::{Arc, Condvar, Mutex};
 
 /// Why an ordered extent failed of which nobody said how it ended.
@@ -231,10 +232,21 @@ impl<T, E: Clone + From<Unfinished>> OrderedHandle<T, E> {
     /// Its metadata is in, or will never be: it leaves the set and all who wait
     /// for it wake. It failed if this or its I/O failed; that is counted once.
     pub fn finish(self, result: Result<(), E>) {
-        self.end(result);
+        self.end(result, None);
     }
 
-    fn end(&self, result: Result<(), E>) {
+    /// [`finish`](Self::finish), and its range stops being ORDERED: completed,
+    /// or given up if it failed.
+    ///
+    /// Both in one step. If the range became claimable first, somebody could
+    /// claim it and [`add`](OrderedExtents::add) an extent while this one is
+    /// still there. If the extent went first, who waited for it could look for
+    /// what became dirty meanwhile and not be able to claim it.
+    pub fn settle(self, ordered: Ordered, result: Result<(), E>) {
+        self.end(result, Some(ordered));
+    }
+
+    fn end(&self, result: Result<(), E>, ordered: Option<Ordered>) {
         let mut status = self.extent.status.lock();
         if status.finished {
             return;
@@ -243,6 +255,7 @@ impl<T, E: Clone + From<Unfinished>> OrderedHandle<T, E> {
             status.error.get_or_insert(error);
         }
         let error = status.error.clone();
+        let failed = error.is_some();
         drop(status);
         // It leaves the set before anybody wakes: who waited finds it gone.
         let mut set = self.set.set.lock();
@@ -250,6 +263,10 @@ impl<T, E: Clone + From<Unfinished>> OrderedHandle<T, E> {
         if error.is_some() {
             set.failures += 1;
             set.last_error = error;
+        }
+        match ordered {
+            Some(ordered) if !failed => ordered.complete(),
+            given_up => drop(given_up),
         }
         drop(set);
         self.extent.status.lock().finished = true;
@@ -259,7 +276,7 @@ impl<T, E: Clone + From<Unfinished>> OrderedHandle<T, E> {
 
 impl<T, E: Clone + From<Unfinished>> Drop for OrderedHandle<T, E> {
     fn drop(&mut self) {
-        self.end(Err(E::from(Unfinished)));
+        self.end(Err(E::from(Unfinished)), None);
     }
 }
 

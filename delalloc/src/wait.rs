@@ -85,13 +85,7 @@ pub fn wait_for_range<W: RangeWriteback + ?Sized>(
                 file.wait_in_flight(range.clone());
                 file.wait_writeback(range.clone())
             },
-            {
-                let waited = file.wait_ordered(range.clone());
-                // An ordered extent leaves the list before its bits go, and only then can what was
-                // dirtied meanwhile be claimed.
-                wait_each_clear(file.tree(), range.clone(), StateBits::ORDERED);
-                waited
-            },
+            file.wait_ordered(range.clone()),
         ];
         steps.into_iter().collect::<Result<(), _>>()?;
         round += 1;
@@ -106,22 +100,16 @@ pub fn wait_for_range<W: RangeWriteback + ?Sized>(
 }
 
 /// Waits until each byte of the range that is in flight now was once seen not
-/// to be.
+/// to be. Window by window: a busy writer elsewhere in the range doesn't
+/// prolong it.
 pub fn wait_in_flight(tree: &ExtentIoTree, range: Range<u64>) {
-    wait_each_clear(tree, range, StateBits::IN_FLIGHT);
-}
-
-/// Waits until each byte of the range that has one of `bits` now was once seen
-/// not to have it. Window by window: a busy writer elsewhere in the range
-/// doesn't prolong it.
-fn wait_each_clear(tree: &ExtentIoTree, range: Range<u64>, bits: StateBits) {
     let mut from = range.start;
-    while let Some((found, _)) = tree.find_first(from, bits)
+    while let Some((found, _)) = tree.find_first(from, StateBits::IN_FLIGHT)
         && found.start < range.end
     {
         let window = found.start - found.start % WINDOW;
         let end = window.saturating_add(WINDOW).min(range.end);
-        tree.wait_clear(found.start..end, bits);
+        tree.wait_clear(found.start..end, StateBits::IN_FLIGHT);
         from = end;
     }
 }

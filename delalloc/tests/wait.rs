@@ -74,11 +74,7 @@ impl Pipeline {
         let fail_after = Arc::new(AtomicU32::new(u32::MAX));
         let extents = OrderedExtents::new();
         let completion = OrderedCompletion::new(|finishing: Finishing| {
-            match &finishing.result {
-                Ok(()) => finishing.ordered.complete(),
-                Err(_) => drop(finishing.ordered),
-            }
-            finishing.handle.finish(finishing.result);
+            finishing.handle.settle(finishing.ordered, finishing.result);
         });
         thread::spawn({
             let (gate, extents) = (Arc::clone(&compressing), extents.clone());

@@ -315,15 +315,12 @@ impl<V: Volume> WriteJob<V> {
         match result {
             Ok(()) => {
                 pages.into_iter().for_each(UnderWriteback::end);
-                // It leaves the ordered extents before its bits go: then it may be claimed, and
-                // ordered, anew.
-                handle.finish(Ok(()));
-                ordered.complete();
-                drop(books);
                 add(&shared.counters.extents_finished, 1);
                 add(&shared.counters.bytes_finished, covered);
                 add(&shared.counters.bytes_stored, stored);
                 shared.observe(inode.id, &range, PipelineStep::Finished);
+                handle.settle(ordered, Ok(()));
+                drop(books);
             }
             Err(error) => {
                 if let Some(place) = place {
@@ -331,8 +328,7 @@ impl<V: Volume> WriteJob<V> {
                 }
                 let failure = shared.failed(&inode, range, &error.to_string(), error.kind().into());
                 pages.into_iter().for_each(UnderWriteback::end);
-                handle.finish(Err(failure));
-                drop(ordered);
+                handle.settle(ordered, Err(failure));
                 drop(books);
             }
         }
