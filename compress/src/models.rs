@@ -2,6 +2,7 @@
 //!
 //! A lost wake-up is a deadlock here, which the checker reports.
 
+use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,13 +11,14 @@ use shuttle::thread;
 use crate::Error;
 use crate::shelf::Shelf;
 
-const ITERATIONS: usize = 2000;
 const THREADS: usize = 4;
 
 /// Runs a model under random schedules and under ones with few preemptions.
 fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
-    shuttle::check_random(model, ITERATIONS);
-    shuttle::check_pct(model, ITERATIONS, 3);
+    let told = env::var("UBTRFS_MODEL_ITERATIONS").ok();
+    let iterations = told.map_or(3000, |told| told.parse().expect("a number"));
+    shuttle::check_random(model, iterations);
+    shuttle::check_pct(model, iterations, 3);
 }
 
 /// `limit` things, more threads than that, each of which takes one twice; `spare` things can be

@@ -3,19 +3,20 @@
 //! A lost wake-up is a deadlock here, which the checker reports; a second one
 //! trips the assertion in [`crate::sync::Sleeper`].
 
+use std::env;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use shuttle::thread;
 
 use crate::{ExtentIoTree, StateBits};
 
-const ITERATIONS: usize = 3000;
-
 /// Runs a model under random schedules and under ones with few preemptions.
 fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
-    shuttle::check_random(model, ITERATIONS);
-    shuttle::check_pct(model, ITERATIONS, 3);
+    let told = env::var("UBTRFS_MODEL_ITERATIONS").ok();
+    let iterations = told.map_or(3000, |told| told.parse().expect("a number"));
+    shuttle::check_random(model, iterations);
+    shuttle::check_pct(model, iterations, 3);
 }
 
 #[test]
@@ -68,6 +69,49 @@ fn waits_end_whatever_happens_in_between() {
                 tree.clear_bits(byte..byte + 1, bits.0).ignore();
             }));
         }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert!(tree.is_empty());
+        assert_eq!(tree.sleepers(), 0);
+    });
+}
+
+/// Whoever waits is overtaken by nobody who comes later, however many keep parts of its range busy
+/// by turns.
+#[test]
+fn nobody_starves() {
+    check(|| {
+        let tree = Arc::new(ExtentIoTree::new());
+        let granted = Arc::new(AtomicBool::new(false));
+        let first = tree.lock(0..4);
+        let waiter = {
+            let (tree, granted) = (Arc::clone(&tree), Arc::clone(&granted));
+            thread::spawn(move || {
+                let _guard = tree.lock(0..4);
+                granted.store(true, Ordering::SeqCst);
+            })
+        };
+        while tree.sleepers() == 0 {
+            thread::yield_now();
+        }
+        let mut threads: Vec<_> = [0..2, 2..4, 1..3]
+            .into_iter()
+            .map(|range| {
+                let (tree, granted) = (Arc::clone(&tree), Arc::clone(&granted));
+                thread::spawn(move || {
+                    if let Some(_guard) = tree.try_lock(range.clone()) {
+                        assert!(granted.load(Ordering::SeqCst), "I4: overtaken by a try");
+                    }
+                    let _guard = tree.lock(range);
+                    assert!(granted.load(Ordering::SeqCst), "I4: overtaken");
+                    thread::yield_now();
+                })
+            })
+            .collect();
+        thread::yield_now();
+        drop(first);
+        threads.push(waiter);
         for thread in threads {
             thread.join().unwrap();
         }

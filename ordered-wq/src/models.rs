@@ -3,6 +3,7 @@
 //! A lost wake-up is a deadlock here, which the checker reports; a second one
 //! trips the assertion in [`crate::sync::Sleeper`].
 
+use std::env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,12 +11,12 @@ use shuttle::thread;
 
 use crate::{Budget, OrderedQueue, Outcome, Permit, Pool, Work};
 
-const ITERATIONS: usize = 2000;
-
 /// Runs a model under random schedules and under ones with few preemptions.
 fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
-    shuttle::check_random(model, ITERATIONS);
-    shuttle::check_pct(model, ITERATIONS, 3);
+    let told = env::var("UBTRFS_MODEL_ITERATIONS").ok();
+    let iterations = told.map_or(3000, |told| told.parse().expect("a number"));
+    shuttle::check_random(model, iterations);
+    shuttle::check_pct(model, iterations, 3);
 }
 
 #[derive(Default)]
