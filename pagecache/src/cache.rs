@@ -63,7 +63,7 @@ impl Cache {
             shared: Arc::new(Shared {
                 budget: budget_bytes,
                 pool: Mutex::new(pool),
-                room: Condvar::new(),
+                room: Condvar::default(),
                 waiting: AtomicU32::new(0),
                 counters: Counters::default(),
             }),
@@ -139,9 +139,9 @@ impl Cache {
             if self.try_room(bytes) || self.nothing_to_wait_for() {
                 break;
             }
-            let mut pool = shared.pool.lock();
+            let pool = shared.pool.lock();
             if pool.events == seen {
-                shared.room.wait(&mut pool);
+                drop(shared.room.wait(pool));
             }
         }
         let _pool = shared.pool.lock();
@@ -164,11 +164,8 @@ impl Cache {
     }
 
     fn nothing_to_wait_for(&self) -> bool {
-        let counters = &self.shared.counters;
-        // Dirty twice: pages may go to and from writeback in between.
-        [&counters.dirty, &counters.writeback, &counters.dirty]
-            .iter()
-            .all(|counter| counter.load(Ordering::SeqCst) == 0)
+        // One counter: pages go to and from writeback between looks at two.
+        self.shared.counters.unsettled.load(Ordering::SeqCst) == 0
     }
 
     /// Evicts clean folios, oldest first, until `bytes` of buffers were freed; returns how many

@@ -107,6 +107,9 @@ mod readahead;
 mod stats;
 mod writeback_errors;
 
+#[cfg(all(test, shuttle))]
+mod models;
+
 pub use buffer::Buffer;
 pub use cache::Cache;
 pub use epoch::Epoch;

@@ -37,6 +37,8 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) dirty: AtomicU64,
     pub(crate) writeback: AtomicU64,
+    /// Bytes of pages that are either or both.
+    pub(crate) unsettled: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
     pub(crate) evictions: AtomicU64,

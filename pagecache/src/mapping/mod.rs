@@ -56,6 +56,7 @@ struct Tally {
     changes: Changes,
     dirty: u64,
     writeback: u64,
+    unsettled: u64,
     wanted: Wanted,
 }
 
@@ -128,7 +129,7 @@ impl Mapping {
                     },
                     ..State::default()
                 }),
-                ended: Condvar::new(),
+                ended: Condvar::default(),
             }),
         }
     }
@@ -162,7 +163,7 @@ impl Mapping {
     /// this.
     pub fn check_invariants(&self) {
         let state = self.inner.state.lock();
-        let (mut dirty, mut writeback) = (0, 0);
+        let (mut dirty, mut writeback, mut unsettled) = (0, 0, 0);
         for (index, folio) in state.folios.range(0..u64::MAX) {
             folio.check(below(state.tally.size, index));
             assert!(!folio.is_vacant(), "a vacant folio was left behind");
@@ -172,9 +173,11 @@ impl Mapping {
             );
             dirty += bytes_of(folio.dirty);
             writeback += bytes_of(folio.writeback);
+            unsettled += bytes_of(folio.dirty | folio.writeback);
         }
         assert_eq!(dirty, state.tally.dirty, "dirty bytes");
         assert_eq!(writeback, state.tally.writeback, "bytes under writeback");
+        assert_eq!(unsettled, state.tally.unsettled, "bytes of either");
     }
 }
 
@@ -250,6 +253,14 @@ impl Inner {
         let (was_dirty, was_writeback) = (bytes_of(before.dirty), bytes_of(before.writeback));
         tally.dirty = tally.dirty + dirty - was_dirty;
         tally.writeback = tally.writeback + writeback - was_writeback;
+        let unsettled = bytes_of(folio.dirty | folio.writeback);
+        let was_unsettled = bytes_of(before.dirty | before.writeback);
+        tally.unsettled = tally.unsettled + unsettled - was_unsettled;
+        if unsettled > was_unsettled {
+            counters
+                .unsettled
+                .fetch_add(unsettled - was_unsettled, Ordering::SeqCst);
+        }
         // What rises does so before the other falls: a page that goes from one to the other is
         // never seen in neither.
         if dirty > was_dirty {
@@ -271,6 +282,11 @@ impl Inner {
             counters
                 .writeback
                 .fetch_sub(was_writeback - writeback, Ordering::SeqCst);
+        }
+        if unsettled < was_unsettled {
+            counters
+                .unsettled
+                .fetch_sub(was_unsettled - unsettled, Ordering::SeqCst);
         }
         let fell = dirty < was_dirty || writeback < was_writeback;
         if fell {
@@ -346,12 +362,15 @@ impl Drop for Inner {
         counters
             .writeback
             .fetch_sub(state.tally.writeback, Ordering::SeqCst);
+        counters
+            .unsettled
+            .fetch_sub(state.tally.unsettled, Ordering::SeqCst);
         for (_, folio) in state.folios.range(0..u64::MAX) {
             if let Some(ticket) = folio.ticket {
                 self.cache.shared.delist(ticket);
             }
         }
-        if state.tally.dirty + state.tally.writeback > 0 {
+        if state.tally.unsettled > 0 {
             self.cache.shared.wake();
         }
     }

@@ -170,7 +170,7 @@ impl Mapping {
             // Ascending, so that a waiter for all of a file looks at each folio but once.
             folios.start = index;
             state.waiting += 1;
-            self.inner.ended.wait(&mut state);
+            state = self.inner.ended.wait(state);
             state.waiting -= 1;
         }
     }
