@@ -2,6 +2,8 @@
 
 use crate::bench::{Bench, What};
 use crate::fuzz::{Fuzz, TARGETS};
+use crate::models::Models;
+use crate::mutants::Mutants;
 use crate::steps::{Selection, Step};
 
 pub(crate) const HELP: &str = "\
@@ -11,10 +13,24 @@ cargo xtask test [--only STEP]... [-p CRATE]... [-- TEST_ARGS...]
         clippy     no warnings, all targets, all features
         tidy       see below
         tests      unit tests, integration tests, examples
+        models     small models, see below
         doctests   the examples in the documentation
         docs       the documentation builds without warnings
     and prints the tests that were skipped, and a summary.
     TEST_ARGS go to the test programs: a name, --nocapture, ...
+
+cargo xtask models [--deep] [-p CRATE]...
+    Lets model checkers (shuttle, and loom for memory orderings) run what parks
+    and wakes under many schedules: thousands a model, or a hundred times that. How
+    many, and how many preemptions, UBTRFS_MODEL_ITERATIONS and
+    LOOM_MAX_PREEMPTIONS tell instead. Built in target/models.
+
+cargo xtask mutants [-p CRATE]... [--shard K/N]
+    Breaks ordered-wq, extent-tree, delalloc and the framing in compress in
+    every small way that cargo-mutants knows, and sees whether a test fails; the
+    K-th of N parts, from 0. Takes hours; goes on where it was stopped (what was
+    caught is in target/mutants; delete that to begin again). Survivors that
+    mutants.toml doesn't explain are a failure.
 
 cargo xtask tidy
     Checks what no compiler does: layers, names, sizes, documents.
@@ -37,6 +53,8 @@ pub(crate) enum Command {
     Help,
     Test(Selection),
     Tidy,
+    Models(Models),
+    Mutants(Mutants),
     Fuzz(Fuzz),
     Bench(Bench),
 }
@@ -58,6 +76,8 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
         },
         "bench" => bench(args).map(Command::Bench),
         "fuzz" => fuzz(args).map(Command::Fuzz),
+        "models" => models(args).map(Command::Models),
+        "mutants" => mutants(args).map(Command::Mutants),
         "test" => selection(args).map(Command::Test),
         other => Err(format!("there is no command '{other}'")),
     }
@@ -71,17 +91,12 @@ fn bench(mut args: impl Iterator<Item = String>) -> Result<Bench, String> {
         None => return Err("bench needs pack or read".into()),
     };
     while let Some(arg) = args.next() {
-        let (option, inline) = match arg.split_once('=') {
-            Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
-            None => (arg, None),
-        };
+        let (option, inline) = option(arg);
         let known = ["--rounds", "--size", "--files", "--dir", "--mkfs", "--only"];
         if !known.contains(&option.as_str()) {
             return Err(format!("bench doesn't know '{option}'"));
         }
-        let value = inline
-            .or_else(|| args.next())
-            .ok_or_else(|| format!("{option} needs a value"))?;
+        let value = value(&option, inline, &mut args)?;
         let number = || size(&value).ok_or_else(|| format!("{option}: '{value}' is no number"));
         match option.as_str() {
             "--rounds" => bench.rounds = number()?.max(1) as usize,
@@ -131,21 +146,67 @@ fn fuzz(mut args: impl Iterator<Item = String>) -> Result<Fuzz, String> {
     Ok(Fuzz { target, seconds })
 }
 
+fn models(mut args: impl Iterator<Item = String>) -> Result<Models, String> {
+    let mut models = Models::default();
+    while let Some(arg) = args.next() {
+        let (option, inline) = option(arg);
+        match option.as_str() {
+            "--deep" if inline.is_none() => models.deep = true,
+            "-p" | "--package" => models.packages.push(value(&option, inline, &mut args)?),
+            _ => return Err(format!("models doesn't know '{option}'")),
+        }
+    }
+    Ok(models)
+}
+
+fn mutants(mut args: impl Iterator<Item = String>) -> Result<Mutants, String> {
+    let mut mutants = Mutants::default();
+    while let Some(arg) = args.next() {
+        let (option, inline) = option(arg);
+        match option.as_str() {
+            "-p" | "--package" => mutants.packages.push(value(&option, inline, &mut args)?),
+            "--shard" => {
+                let told = value(&option, inline, &mut args)?;
+                let shard = told.split_once('/');
+                let shard = shard.and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+                let shard = shard.filter(|(k, n)| k < n);
+                mutants.shard = Some(shard.ok_or_else(|| format!("'{told}' is no part K/N"))?);
+            }
+            _ => return Err(format!("mutants doesn't know '{option}'")),
+        }
+    }
+    Ok(mutants)
+}
+
+/// Takes `--option=value` apart.
+fn option(arg: String) -> (String, Option<String>) {
+    match arg.split_once('=') {
+        Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
+        None => (arg, None),
+    }
+}
+
+/// The value of an option: behind its `=`, or else the next argument.
+fn value(
+    option: &str,
+    inline: Option<String>,
+    args: &mut impl Iterator<Item = String>,
+) -> Result<String, String> {
+    inline
+        .or_else(|| args.next())
+        .ok_or_else(|| format!("{option} needs a value"))
+}
+
 fn selection(mut args: impl Iterator<Item = String>) -> Result<Selection, String> {
     let mut selection = Selection::default();
     while let Some(arg) = args.next() {
-        let (option, inline) = match arg.split_once('=') {
-            Some((option, value)) => (option.to_owned(), Some(value.to_owned())),
-            None => (arg, None),
-        };
+        let (option, inline) = option(arg);
         match option.as_str() {
             "--" if inline.is_none() => {
                 selection.test_args = args.by_ref().collect();
             }
             "--only" | "-p" | "--package" => {
-                let value = inline
-                    .or_else(|| args.next())
-                    .ok_or_else(|| format!("{option} needs a value"))?;
+                let value = value(&option, inline, &mut args)?;
                 if option == "--only" {
                     let step = Step::by_name(&value)
                         .ok_or_else(|| format!("there is no step '{value}'"))?;
@@ -195,6 +256,25 @@ mod tests {
     }
 
     #[test]
+    fn models_and_mutants_of_some_crates() {
+        let some = |deep| {
+            Ok(Command::Models(Models {
+                deep,
+                packages: vec!["delalloc".into()],
+            }))
+        };
+        assert_eq!(parsed("models"), Ok(Command::Models(Models::default())));
+        assert_eq!(parsed("models -p delalloc"), some(false));
+        assert_eq!(parsed("models --deep --package=delalloc"), some(true));
+        let mutants = Mutants {
+            packages: vec!["compress".into()],
+            shard: Some((0, 2)),
+        };
+        let command = parsed("mutants -p compress --shard 0/2");
+        assert_eq!(command, Ok(Command::Mutants(mutants)));
+    }
+
+    #[test]
     fn benchmarks_have_sizes() {
         let mut wanted = Bench::new(What::Read);
         wanted.size = 32 << 20;
@@ -228,6 +308,11 @@ mod tests {
             ("fuzz lz4", "lz4"),
             ("fuzz lzo --seconds x", "x"),
             ("fuzz lzo --minutes 1", "--minutes"),
+            ("models --deep=3", "--deep"),
+            ("models -p", "-p"),
+            ("mutants --shard 2/2", "2/2"),
+            ("mutants --shard 1", "1"),
+            ("mutants --fast", "--fast"),
         ] {
             assert!(parsed(line).unwrap_err().contains(named), "{line}");
         }

@@ -1,9 +1,12 @@
-//! What a developer of ubtrfs runs: `cargo xtask test`, `tidy`, `bench` and `fuzz`.
+//! What a developer of ubtrfs runs: `cargo xtask test`, `models`, `mutants`, `tidy`, `bench` and
+//! `fuzz`.
 #![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod bench;
 mod cli;
 mod fuzz;
+mod models;
+mod mutants;
 mod skips;
 mod source;
 mod steps;
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
             Ok(true)
         }
         Ok(Command::Test(selection)) => steps::run(&root, &selection),
+        Ok(Command::Models(what)) => models::run(&root, &what),
+        Ok(Command::Mutants(what)) => mutants::run(&root, &what),
         Ok(Command::Bench(what)) => bench::run(&root, &what),
         Ok(Command::Fuzz(what)) => fuzz::run(&root, &what),
         Ok(Command::Tidy) => tidy::run(&root, &[]),

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, io};
 
+use crate::models::{self, Models};
 use crate::{skips, tidy};
 
 /// What to run, of what; empty lists mean everything.
@@ -21,16 +22,18 @@ pub(crate) enum Step {
     Clippy,
     Tidy,
     Tests,
+    Models,
     Doctests,
     Docs,
 }
 
 impl Step {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Fmt,
         Self::Clippy,
         Self::Tidy,
         Self::Tests,
+        Self::Models,
         Self::Doctests,
         Self::Docs,
     ];
@@ -45,6 +48,7 @@ impl Step {
             Self::Clippy => "clippy",
             Self::Tidy => "tidy",
             Self::Tests => "tests",
+            Self::Models => "models",
             Self::Doctests => "doctests",
             Self::Docs => "docs",
         }
@@ -62,6 +66,11 @@ pub(crate) fn run(root: &Path, selection: &Selection) -> io::Result<bool> {
         println!("==> {}", step.name());
         let start = Instant::now();
         let passed = match arguments(step, selection) {
+            None if step == Step::Models => {
+                let packages = selection.packages.clone();
+                let deep = false;
+                models::run(root, &Models { deep, packages })?
+            }
             None => tidy::run(root, &selection.packages)?,
             Some(arguments) => {
                 let mut cargo = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()));
@@ -97,7 +106,7 @@ fn arguments(step: Step, selection: &Selection) -> Option<Vec<String>> {
     let mut arguments: Vec<String> = match step {
         Step::Fmt => words("fmt --check"),
         Step::Clippy => words("clippy --all-targets --all-features"),
-        Step::Tidy => return None,
+        Step::Tidy | Step::Models => return None,
         Step::Tests => words("test --all-features --no-fail-fast --lib --bins --tests --examples"),
         Step::Doctests => words("test --all-features --no-fail-fast --doc"),
         Step::Docs => words("doc --all-features --no-deps"),
@@ -166,5 +175,6 @@ mod tests {
             "doc --all-features --no-deps --package a --package b"
         );
         assert_eq!(arguments(Step::Tidy, &some), None);
+        assert_eq!(arguments(Step::Models, &some), None);
     }
 }
