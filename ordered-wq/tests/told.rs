@@ -1,10 +1,13 @@
-//! What pool, queue and budget tell of themselves, and help that is really given.
+//! What pool, queue and budget tell of themselves, and waits that are really waits.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use ordered_wq::{Budget, Pool};
+use ordered_wq::{Budget, OrderedQueue, Pool, work};
 
 #[test]
 fn a_pool_has_as_many_threads_as_it_was_started_with() {
@@ -47,4 +50,61 @@ fn who_helps_for_the_budget_gets_it_when_it_is_free() {
     assert_eq!((budget.used(), budget.high_water()), (1, 1));
     drop(permit);
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn a_wait_for_an_item_ends_when_it_is_finished() {
+    let pool = Pool::new(0);
+    let queue = OrderedQueue::new(&pool);
+    let finished = Arc::new(AtomicU32::new(0));
+    let mut ids = Vec::new();
+    for submitted in 0..3 {
+        assert_eq!(queue.unfinished(), submitted);
+        let finished = Arc::clone(&finished);
+        ids.push(queue.submit(work(
+            || (),
+            move |_| {
+                finished.fetch_add(1, Ordering::SeqCst);
+            },
+        )));
+    }
+    for (id, left) in ids.into_iter().zip((0..3).rev()) {
+        queue.wait(id).unwrap();
+        assert_eq!(queue.unfinished(), left);
+        assert_eq!(u64::from(finished.load(Ordering::SeqCst)), 3 - left);
+    }
+}
+
+/// A pool of one thread and a flag that a slow job on it sets.
+fn busy() -> (Pool, Arc<AtomicBool>) {
+    let pool = Pool::new(1);
+    let done = Arc::new(AtomicBool::new(false));
+    pool.spawn({
+        let done = Arc::clone(&done);
+        move || {
+            thread::sleep(Duration::from_millis(50));
+            done.store(true, Ordering::SeqCst);
+        }
+    });
+    (pool, done)
+}
+
+#[test]
+fn who_drops_a_pool_waits_for_its_jobs() {
+    let (pool, done) = busy();
+    drop(pool);
+    assert!(done.load(Ordering::SeqCst));
+}
+
+/// A worker cannot wait for its own end, but well for another pool's.
+#[test]
+fn a_worker_that_drops_another_pool_waits_for_its_jobs() {
+    let (other, done) = busy();
+    let pool = Pool::new(1);
+    let (tell, told) = mpsc::channel();
+    pool.spawn(move || {
+        drop(other);
+        tell.send(done.load(Ordering::SeqCst)).unwrap();
+    });
+    assert!(told.recv().unwrap());
 }
