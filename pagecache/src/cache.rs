@@ -136,7 +136,9 @@ impl Cache {
         tracing::trace!(bytes, "waits for room in the page cache");
         loop {
             let seen = shared.pool.lock().events;
-            if self.try_room(bytes) || self.nothing_to_wait_for() {
+            // In this order: what settles in between is room.
+            let settled = self.nothing_to_wait_for();
+            if self.try_room(bytes) || settled {
                 break;
             }
             let pool = shared.pool.lock();

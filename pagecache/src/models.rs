@@ -383,3 +383,30 @@ fn nobody_waits_for_room_that_never_comes() {
         assert_eq!(versions(&read), [2]);
     });
 }
+
+/// The last page under writeback becomes clean, or goes: one who waits to write to another file
+/// finds the room that this makes.
+#[test]
+fn the_end_of_the_last_writeback_is_room() {
+    check(|| {
+        for forgotten in [false, true] {
+            let cache = Cache::new(P);
+            let (file, other) = (File::new(&cache, 1), File::new(&cache, 1));
+            file.write(0, 2);
+            if forgotten {
+                file.mapping.forget();
+            }
+            let flusher = {
+                let file = file.clone();
+                thread::spawn(move || file.flush(0..P, 0))
+            };
+            cache.wait_for_room(P);
+            other.write(0, 2);
+            assert!(cache.stats().high_water <= cache.budget(), "I6");
+            flusher.join().unwrap();
+            other.flush(0..P, 0);
+            file.assert_settled(&[2]);
+            other.assert_settled(&[2]);
+        }
+    });
+}

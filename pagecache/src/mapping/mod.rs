@@ -232,7 +232,6 @@ impl Inner {
         tally: &mut Tally,
         before: Before,
     ) -> bool {
-        self.account(folio, tally, before);
         let remove = folio.is_vacant() || (folio.forgotten && folio.is_clean());
         if remove {
             if folio.written && folio.uptodate != 0 {
@@ -241,9 +240,12 @@ impl Inner {
             if let Some(ticket) = folio.ticket.take() {
                 self.cache.shared.delist(ticket);
             }
+            *folio = Folio::default();
         } else if folio.is_clean() && folio.ticket.is_none() {
             folio.ticket = Some(self.enlist(index, false));
         }
+        // Last: who sees that nothing is dirty any more finds the room that this makes.
+        self.account(folio, tally, before);
         remove
     }
 
