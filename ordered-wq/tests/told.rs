@@ -68,6 +68,7 @@ fn a_wait_for_an_item_ends_when_it_is_finished() {
             },
         )));
     }
+    assert_eq!(ids[1].to_string(), "work item 1");
     for (id, left) in ids.into_iter().zip((0..3).rev()) {
         queue.wait(id).unwrap();
         assert_eq!(queue.unfinished(), left);

@@ -79,6 +79,7 @@ fn one_crate(
 ) -> io::Result<bool> {
     let output = output_dir(root, name, shard);
     fs::create_dir_all(&output)?;
+    count_hangs_as_caught(&output.join("mutants.out"))?;
     let mut cargo = cargo(root);
     cargo.args(["mutants", "--iterate", "--no-shuffle", "--colors=never"]);
     cargo.args(["--package", name]).arg("--output").arg(&output);
@@ -138,6 +139,20 @@ fn output_dir(root: &Path, name: &str, shard: Option<(u32, u32)>) -> PathBuf {
         Some((k, n)) => format!("{name}-{k}-of-{n}"),
     };
     workspace::target_dir(root).join("mutants").join(dir)
+}
+
+/// A hang is as good as a failed test; but cargo-mutants would try it again, every time for as long.
+fn count_hangs_as_caught(results: &Path) -> io::Result<()> {
+    let list = |name| match fs::read_to_string(results.join(name)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        other => other,
+    };
+    let hangs = list("timeout.txt")?;
+    if !hangs.is_empty() {
+        let caught = list("caught.txt")?;
+        fs::write(results.join("caught.txt"), caught + &hangs)?;
+    }
+    Ok(())
 }
 
 /// Of a line `FILE:LINE:COLUMN: MUTATION`; the position moves with every edit above it.
