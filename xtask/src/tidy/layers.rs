@@ -10,8 +10,9 @@ const HOUSE: [(&str, &[&str]); 11] = [
     ("extent-tree", &[]),
     ("pagecache", &[]),
     ("delalloc", &["extent-tree"]),
-    ("ordered-wq", &[]),
     ("compress", &[]),
+    // Above compress for its example alone, which compresses a file.
+    ("ordered-wq", &[]),
     ("readpath", &["pagecache", "compress"]),
     (
         "fs-core",
@@ -145,6 +146,17 @@ mod tests {
         assert_eq!(
             messages("pagecache", "[dev-dependencies]\nfs-core.workspace = true"),
             ["pagecache/Cargo.toml:2: may not depend on fs-core, even for tests"]
+        );
+        assert_eq!(
+            messages("ordered-wq", "[dependencies]\ncompress.workspace = true"),
+            ["ordered-wq/Cargo.toml:2: may not depend on compress"]
+        );
+        assert_eq!(
+            messages(
+                "ordered-wq",
+                "[dev-dependencies]\ncompress.workspace = true"
+            ),
+            none
         );
         assert_eq!(
             messages("stranger", ""),
