@@ -266,6 +266,96 @@ fn stall_behind_a_panic() {
     });
 }
 
+/// One failed item left its neighbours behind. Whichever of them fails, in
+/// whichever part, all others are finished and freed, in order. Guarded by
+/// `caught` around each part in `Core::advance` and `Core::finish_due`.
+#[test]
+fn neighbours_of_a_failed_item_are_lost() {
+    const ITEMS: usize = 5;
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Part {
+        Run,
+        Finish,
+        Free,
+    }
+    struct Item {
+        index: usize,
+        fails_in: Option<Part>,
+        finished: mpsc::Sender<(usize, bool)>,
+        freed: Arc<AtomicUsize>,
+    }
+    impl Item {
+        fn enter(&self, part: Part) {
+            assert!(self.fails_in != Some(part), "planned");
+        }
+    }
+    impl Work for Item {
+        fn run(&mut self) {
+            self.enter(Part::Run);
+        }
+        fn finish(&mut self, outcome: Outcome) {
+            let done = outcome == Outcome::Done;
+            self.finished.send((self.index, done)).unwrap();
+            self.enter(Part::Finish);
+        }
+    }
+    impl Drop for Item {
+        fn drop(&mut self) {
+            self.freed.fetch_add(1, Ordering::SeqCst);
+            self.enter(Part::Free);
+        }
+    }
+    for part in [Part::Run, Part::Finish, Part::Free] {
+        for failing in 0..ITEMS {
+            within_10_s(move || {
+                let queue = OrderedQueue::new(&Pool::new(2));
+                let (finished, results) = mpsc::channel();
+                let freed = Arc::new(AtomicUsize::new(0));
+                for index in 0..ITEMS {
+                    queue.submit(Item {
+                        index,
+                        fails_in: (index == failing).then_some(part),
+                        finished: finished.clone(),
+                        freed: Arc::clone(&freed),
+                    });
+                }
+                let told = queue.drain();
+                assert_eq!(told.is_err(), part != Part::Run, "the owner is told");
+                let expected =
+                    (0..ITEMS).map(|index| (index, part != Part::Run || index != failing));
+                assert!(results.try_iter().eq(expected), "{part:?} {failing}");
+                assert_eq!(freed.load(Ordering::SeqCst), ITEMS);
+            });
+        }
+    }
+}
+
+/// What an ordered part needed was gone when its turn came. Guarded by `Order`,
+/// which owns an item until `take_head`: what the item holds lives as long as
+/// the item, whoever else lets go of it, and goes with it.
+#[test]
+fn what_an_item_holds_is_gone_before_its_ordered_part() {
+    within_10_s(|| {
+        let pool = Pool::new(0);
+        let queue = OrderedQueue::new(&pool);
+        let inode = Arc::new(Mutex::new(0));
+        let outside = Arc::downgrade(&inode);
+        for _ in 0..3 {
+            let inode = Arc::clone(&inode);
+            queue.submit(work(|| (), move |_| *inode.lock().unwrap() += 1));
+        }
+        drop(inode);
+        while pool.queued() > 1 {
+            pool.help();
+        }
+        let inode = outside.upgrade().expect("an item is still queued");
+        assert_eq!(*inode.lock().unwrap(), 2);
+        drop(inode);
+        assert!(pool.help());
+        assert!(outside.upgrade().is_none(), "nothing is kept for longer");
+    });
+}
+
 #[test]
 fn shutdown_runs_what_is_queued_and_later_jobs_run_where_somebody_waits() {
     within_10_s(|| {
