@@ -1,145 +1,256 @@
-//! Edits and searches side by side with rangemap's `RangeMap`, which reports no
-//! changes and takes no lock; and what a lock costs that nobody contends for.
+//! Edits and scans side by side with `RangeMap` of rangemap and `NoditMap` of nodit, which report
+//! no changes and take no lock: `cargo bench -p extent-tree --bench states`.
 //!
-//! `cargo bench -p extent-tree`
+//! First a table of ratios from runs that take turns, so that a busy machine disturbs all alike;
+//! then criterion's distributions of the same runs.
 
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use extent_tree::{ExtentIoTree, StateBits};
+use criterion::{Criterion, Throughput};
+use extent_tree::{ExtentIoTree, Select, StateBits};
+use nodit::interval::ie;
+use nodit::{Interval, NoditMap};
 use rangemap::RangeMap;
 
-const OPS: u64 = 100_000;
-const ROUNDS: usize = 7;
 const PAGE: u64 = 4096;
-/// Pages of a file of 1 GiB.
-const PAGES: u64 = 1 << 18;
+const WINDOW_OPS: u64 = 2000;
+const SCAN: StateBits = StateBits::IN_FLIGHT;
+/// What each range holds; the value of the other maps.
 const BIT: StateBits = StateBits::DELALLOC;
 
-/// Page ranges, the same for both sides.
-fn random_pages(max_len: u64) -> Vec<(u64, u64, bool)> {
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut next = move || {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed
-    };
-    (0..OPS)
-        .map(|_| {
-            let start = next() % PAGES * PAGE;
-            (
-                start,
-                start + (1 + next() % max_len) * PAGE,
-                next() % 2 == 0,
-            )
-        })
-        .collect()
+/// What a workload does to a map of ranges.
+trait Ranges: Default {
+    const NAME: &'static str;
+    /// Adds a range where none was.
+    fn add(&mut self, start: u64, end: u64, bits: StateBits);
+    /// Sets whatever is there.
+    fn set(&mut self, start: u64, end: u64);
+    fn clear(&mut self, start: u64, end: u64);
+    /// How many bytes have the bit.
+    fn scan(&self, bit: StateBits) -> u64;
 }
 
-fn ns_per_op(run: &mut dyn FnMut()) -> f64 {
-    let start = Instant::now();
-    run();
-    start.elapsed().as_nanos() as f64 / OPS as f64
-}
-
-/// Alternates both sides and prints the ratio of the medians first.
-fn compare(name: &str, mut ours: impl FnMut(), mut theirs: impl FnMut()) {
-    let mut times = [Vec::new(), Vec::new()];
-    for _ in 0..ROUNDS {
-        times[0].push(ns_per_op(&mut ours));
-        times[1].push(ns_per_op(&mut theirs));
+impl Ranges for ExtentIoTree {
+    const NAME: &'static str = "extent-tree";
+    fn add(&mut self, start: u64, end: u64, bits: StateBits) {
+        self.set_bits(start..end, bits).ignore();
     }
-    let [ours, theirs] = times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[ROUNDS / 2]
-    });
-    println!(
-        "{name:32} {:5.2}x  ours {ours:7.1} ns  theirs {theirs:7.1} ns",
-        theirs / ours
-    );
+    fn set(&mut self, start: u64, end: u64) {
+        self.set_bits(start..end, BIT).ignore();
+    }
+    fn clear(&mut self, start: u64, end: u64) {
+        self.clear_bits(start..end, BIT).ignore();
+    }
+    fn scan(&self, bit: StateBits) -> u64 {
+        self.count_where(0..u64::MAX, Select::all(bit))
+    }
+}
+
+impl Ranges for RangeMap<u64, StateBits> {
+    const NAME: &'static str = "rangemap";
+    fn add(&mut self, start: u64, end: u64, bits: StateBits) {
+        self.insert(start..end, bits);
+    }
+    fn set(&mut self, start: u64, end: u64) {
+        self.insert(start..end, BIT);
+    }
+    fn clear(&mut self, start: u64, end: u64) {
+        self.remove(start..end);
+    }
+    fn scan(&self, bit: StateBits) -> u64 {
+        let found = self.iter().filter(|(_, bits)| bits.contains(bit));
+        found.map(|(range, _)| range.end - range.start).sum()
+    }
+}
+
+impl Ranges for NoditMap<u64, Interval<u64>, StateBits> {
+    const NAME: &'static str = "nodit";
+    fn add(&mut self, start: u64, end: u64, bits: StateBits) {
+        let added = self.insert_merge_touching_if_values_equal(ie(start, end), bits);
+        assert!(added.is_ok(), "none was there");
+    }
+    fn set(&mut self, start: u64, end: u64) {
+        self.insert_overwrite(ie(start, end), BIT).for_each(drop);
+    }
+    fn clear(&mut self, start: u64, end: u64) {
+        self.cut(&ie(start, end)).for_each(drop);
+    }
+    fn scan(&self, bit: StateBits) -> u64 {
+        let found = self.iter().filter(|(_, bits)| bits.contains(bit));
+        found
+            .map(|(range, _)| range.end() + 1 - range.start())
+            .sum()
+    }
+}
+
+fn random(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
+}
+
+/// Every other page of a file, so that none merge.
+fn pages(ranges: u64, shuffled: bool) -> Vec<u64> {
+    let mut pages: Vec<u64> = (0..ranges).map(|nth| nth * 2 * PAGE).collect();
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    for last in (1..pages.len()).rev().filter(|_| shuffled) {
+        pages.swap(last, (random(&mut seed) % (last as u64 + 1)) as usize);
+    }
+    pages
+}
+
+fn set_pages<R: Ranges>(pages: &[u64]) -> R {
+    let mut ranges = R::default();
+    for start in pages {
+        ranges.add(*start, start + PAGE, BIT);
+    }
+    ranges
+}
+
+/// A page at every 16 MiB, and windows between them.
+fn sparse<R: Ranges>(count: u64) -> R {
+    let mut ranges = R::default();
+    for nth in 0..count {
+        ranges.add(nth << 24, (nth << 24) + PAGE, BIT);
+    }
+    ranges
+}
+
+fn windows<R: Ranges>(ranges: &mut R, count: u64) {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..WINDOW_OPS {
+        let start = ((random(&mut seed) % count) << 24) + (1 << 20);
+        let end = start + (1 + random(&mut seed) % 64) * (128 << 10);
+        ranges.set(start, end);
+        ranges.clear(start, end);
+    }
+}
+
+/// One range in a thousand has the bit that is looked for.
+fn with_few<R: Ranges>(count: u64) -> R {
+    let mut ranges = R::default();
+    for (nth, start) in pages(count, false).into_iter().enumerate() {
+        let few = if nth % 1000 == 7 {
+            SCAN
+        } else {
+            StateBits::empty()
+        };
+        ranges.add(start, start + PAGE, BIT | few);
+    }
+    ranges
+}
+
+/// One run; the time is that of what is compared, without making the map that it begins with.
+type Run<'a> = Box<dyn FnMut() -> Duration + 'a>;
+
+fn timed<T>(run: impl FnOnce() -> T) -> Duration {
+    let start = Instant::now();
+    let made = black_box(run());
+    let took = start.elapsed();
+    drop(made);
+    took
+}
+
+fn runs<'a, R: Ranges + 'a>(count: u64) -> [(&'static str, u64, Run<'a>); 4] {
+    let (ordered, shuffled) = (pages(count, false), pages(count, true));
+    let mut spread: R = sparse(count);
+    let few: R = with_few(count);
+    assert_eq!(few.scan(SCAN), (count + 992) / 1000 * PAGE);
+    [
+        (
+            "sequential 4 KiB set",
+            count,
+            Box::new(move || timed(|| set_pages::<R>(&ordered))),
+        ),
+        (
+            "random 4 KiB set",
+            count,
+            Box::new(move || timed(|| set_pages::<R>(&shuffled))),
+        ),
+        (
+            "set and clear 128 KiB..8 MiB",
+            WINDOW_OPS,
+            Box::new(move || timed(|| windows(&mut spread, count))),
+        ),
+        (
+            "scan at 0.1 %",
+            count,
+            Box::new(move || timed(|| few.scan(SCAN))),
+        ),
+    ]
 }
 
 fn main() {
-    let pages = random_pages(1);
-    let mixed = random_pages(16);
-    compare(
-        "append pages",
-        || {
-            let tree = ExtentIoTree::new();
-            for at in 0..OPS {
-                tree.set_bits(at * PAGE..(at + 1) * PAGE, BIT).ignore();
-            }
-        },
-        || {
-            let mut map = RangeMap::new();
-            for at in 0..OPS {
-                map.insert(at * PAGE..(at + 1) * PAGE, 1_u32);
-            }
-        },
-    );
-    compare(
-        "set random pages",
-        || {
-            let tree = ExtentIoTree::new();
-            for &(start, end, _) in &pages {
-                tree.set_bits(start..end, BIT).ignore();
-            }
-        },
-        || {
-            let mut map = RangeMap::new();
-            for &(start, end, _) in &pages {
-                map.insert(start..end, 1_u32);
-            }
-        },
-    );
-    compare(
-        "set and clear 1 to 16 pages",
-        || {
-            let tree = ExtentIoTree::new();
-            for &(start, end, set) in &mixed {
-                let change = if set {
-                    tree.set_bits(start..end, BIT)
-                } else {
-                    tree.clear_bits(start..end, BIT)
-                };
-                change.ignore();
-            }
-        },
-        || {
-            let mut map = RangeMap::new();
-            for &(start, end, set) in &mixed {
-                if set {
-                    map.insert(start..end, 1_u32);
-                } else {
-                    map.remove(start..end);
-                }
-            }
-        },
-    );
-    let tree = ExtentIoTree::new();
-    let mut map = RangeMap::new();
-    for &(start, end, _) in &pages {
-        tree.set_bits(start..end, BIT).ignore();
-        map.insert(start..end, 1_u32);
-    }
-    compare(
-        "find the next state",
-        || {
-            for &(start, ..) in &mixed {
-                black_box(tree.find_first(start, BIT));
-            }
-        },
-        || {
-            for &(start, ..) in &mixed {
-                black_box(map.overlapping(start..u64::MAX).next());
-            }
-        },
-    );
-    let lock = ns_per_op(&mut || {
-        for &(start, end, _) in &mixed {
-            drop(tree.lock(start..end));
+    let criterion = &mut Criterion::default().configure_from_args();
+    // Cargo says which: `cargo bench`, or a test that the benches run.
+    let table = std::env::args().any(|arg| arg == "--bench");
+    for count in [100, 10_000, 260_000] {
+        let ours = runs::<ExtentIoTree>(count);
+        let rangemap = runs::<RangeMap<u64, StateBits>>(count);
+        let nodit = runs::<NoditMap<u64, Interval<u64>, StateBits>>(count);
+        for (((what, ops, ours), (.., rangemap)), (.., nodit)) in
+            ours.into_iter().zip(rangemap).zip(nodit)
+        {
+            let names = [
+                ExtentIoTree::NAME,
+                RangeMap::<u64, StateBits>::NAME,
+                NoditMap::<u64, Interval<u64>, StateBits>::NAME,
+            ];
+            bench(
+                criterion,
+                table,
+                &format!("{what}, {count} ranges"),
+                ops,
+                names,
+                [ours, rangemap, nodit],
+            );
         }
+    }
+    criterion.final_summary();
+}
+
+fn bench(
+    criterion: &mut Criterion,
+    table: bool,
+    what: &str,
+    ops: u64,
+    names: [&str; 3],
+    mut runs: [Run<'_>; 3],
+) {
+    if table {
+        compare(what, ops, names, &mut runs);
+    }
+    let mut group = criterion.benchmark_group(what);
+    group.sample_size(10);
+    group.warm_up_time(Duration::from_millis(200));
+    group.measurement_time(Duration::from_secs(1));
+    group.throughput(Throughput::Elements(ops));
+    for (name, mut run) in names.into_iter().zip(runs) {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| (0..times).map(|_| run()).sum());
+        });
+    }
+    group.finish();
+}
+
+/// Prints how many times as long as ours the others take, by the medians.
+fn compare(what: &str, ops: u64, names: [&str; 3], runs: &mut [Run<'_>; 3]) {
+    let rounds = (400_000 / ops).clamp(9, 400) as usize;
+    let mut times = [const { Vec::new() }; 3];
+    for _ in 0..rounds {
+        for (run, times) in runs.iter_mut().zip(&mut times) {
+            times.push(run().as_nanos() as f64 / ops as f64);
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[rounds / 2]
     });
-    println!("lock and unlock: {lock:.1} ns");
+    print!("{what:46}");
+    for (name, median) in names.iter().zip(medians) {
+        print!("  {name} {median:7.1} ns ({:.2}x)", median / medians[0]);
+    }
+    println!();
 }
