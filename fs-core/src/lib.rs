@@ -15,6 +15,11 @@
 //! A read that the cache cannot answer goes to [`readpath`], with the same threads and codecs, and
 //! ahead of a sequential reader.
 //!
+//! Writeback starts when a claim's worth of a file went by, on demand ([`File::fsync`],
+//! [`File::sync_range`], [`Filesystem::sync`]), when the cache has no room, and, with a
+//! [`Background`], by age and by the amount of what is dirty; then writers are slowed down in
+//! proportion. Whoever waits, for room or for data, lends a hand.
+//!
 //! # Invariants
 //!
 //! - I1: space is reserved before a range becomes delalloc; whoever takes the range takes the
@@ -30,19 +35,24 @@
 //!
 //! # Locking
 //!
-//! An inode's writer lock is outermost: whoever changes content or size holds it, never the queue.
-//! The locks of cache, delalloc and volume are inside it, one at a time. A handle's readahead window
-//! has a lock inside which no other is taken.
+//! Whoever changes content or size locks that range of the inode, outermost and for the whole call;
+//! the queue and the writer thread never do, and readers only when writers disturbed them again and
+//! again. Inside it, one at a time: the table of inodes, an inode's attributes, the books (shared by
+//! whoever takes space or gives it back, alone for who compares the ledger with the volume), and
+//! the locks of cache, delalloc and volume. A handle's readahead window has a lock inside which no
+//! other is taken.
 //!
 //! # Errors
 //!
-//! [`Error`] names inode and range; [`Error::kind`] decides an errno. A failure of writeback waits
-//! at its inode and is told once, by `fsync` or [`Filesystem::sync`].
+//! [`Error`] names inode and range; [`Error::kind`] decides an errno. A failure of writeback is told
+//! once to each handle that is open, by `fsync`, and by [`Filesystem::sync`] if nobody was told; the
+//! pages are clean then, as on Linux, and their data may be lost. After a failed commit a volume
+//! takes nothing more.
 //!
 //! # What it is not
 //!
 //! It knows nothing of btrfs's format, of FUSE, or of clocks: times change when a caller sets them.
-//! It has no background threads that start writeback by age, and does not remove or rename yet.
+//! It does not rename yet, and knows no shared mappings of files.
 //!
 //! # Example
 //!
@@ -79,6 +89,7 @@
 //! # Ok(())
 //! # }
 //! ```
+#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod builder;
 mod error;

@@ -1,6 +1,7 @@
 //! What all handles of one filesystem share.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use compress::Workspaces;
@@ -133,24 +134,28 @@ impl<V: Volume> Shared<V> {
     /// A handle's share of the inode's state in memory, which is made if there is none.
     pub(crate) fn open(&self, id: InodeId) -> Result<Arc<Inode>, Error> {
         let mut inodes = self.inodes.lock();
-        if !inodes.contains_key(&id) {
-            let attrs = self.volume.attrs(id).map_err(Error::volume("opening"))?;
-            if attrs.file_type != FileType::Regular {
-                return Err(Error::WrongType {
-                    id,
-                    what: "not a regular file",
-                });
-            }
-            let policy = self.volume.policy(id);
-            let policy = policy.map_err(Error::volume("reading a policy"))?;
-            let policy = policy.unwrap_or(self.policy);
-            let inode = Inode::new(id, attrs.size, policy, &self.cache, &self.ledger);
-            inodes.insert(id, inode);
-        }
-        let inode = Arc::clone(&inodes[&id]);
+        let inode = match inodes.entry(id) {
+            Entry::Occupied(there) => Arc::clone(there.get()),
+            Entry::Vacant(free) => Arc::clone(free.insert(self.load(id)?)),
+        };
         inode.parting.store(false, Ordering::Relaxed);
         inode.opens.fetch_add(1, Ordering::Relaxed);
         Ok(inode)
+    }
+
+    fn load(&self, id: InodeId) -> Result<Arc<Inode>, Error> {
+        let attrs = self.volume.attrs(id).map_err(Error::volume("opening"))?;
+        if attrs.file_type != FileType::Regular {
+            return Err(Error::WrongType {
+                id,
+                what: "not a regular file",
+            });
+        }
+        let policy = self.volume.policy(id);
+        let policy = policy.map_err(Error::volume("reading a policy"))?;
+        let policy = policy.unwrap_or(self.policy);
+        let (cache, ledger) = (&self.cache, &self.ledger);
+        Ok(Inode::new(id, attrs.size, policy, cache, ledger))
     }
 
     /// A handle goes.

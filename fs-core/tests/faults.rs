@@ -308,7 +308,7 @@ fn nothing_goes_wrong_by_itself() {
     run.fs.unmount().unwrap();
 }
 
-/// Rows 19 and 26 of what went wrong elsewhere: a fallback cleaned up twice, and one failure left
+/// What went wrong elsewhere: a fallback cleaned up twice, and one failure left
 /// its neighbours locked.
 #[test]
 fn every_operation_of_the_volume_fails_once() {
@@ -349,7 +349,7 @@ fn every_operation_of_the_volume_fails_from_some_time_on() {
     }
 }
 
-/// Row 20: for want of memory the data is still written, raw. And a panic in a codec is an error of
+/// For want of memory the data is still written, raw. And a panic in a codec is an error of
 /// one piece.
 #[test]
 fn every_call_of_the_codec_fails_or_panics_once() {

@@ -38,7 +38,7 @@ fn a_file_without_a_name_lives_as_long_as_somebody_has_it_open() {
     fs.unmount().unwrap();
 }
 
-/// Row 5 of what went wrong elsewhere: the inode was reclaimed between queueing and submission.
+/// What went wrong elsewhere: the inode was reclaimed between queueing and submission.
 /// Guard: `Shared::let_go` waits until nothing of it is on its way.
 #[test]
 fn a_file_is_unlinked_and_closed_while_its_pieces_are_queued() {

@@ -202,7 +202,7 @@ fn a_full_volume_tells_the_writer_and_loses_nothing_promised() {
     fs.unmount().unwrap();
 }
 
-/// Row 26 of what went wrong elsewhere: one failed piece left its neighbours locked.
+/// What went wrong elsewhere: one failed piece left its neighbours locked.
 #[test]
 fn one_failed_operation_spoils_one_extent() {
     for op in [FaultOp::Write, FaultOp::Allocate, FaultOp::Metadata] {

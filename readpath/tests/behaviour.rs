@@ -101,7 +101,7 @@ fn codecs_with_exactly_one_sector() {
     }
 }
 
-/// Rows 14 and 15: what an extent does not reach is zero, whatever the memory held.
+/// What an extent does not reach is zero, whatever the memory held.
 #[test]
 fn no_garbage_after_inline_then_hole_nor_after_a_short_extent() {
     let mut world = World::new();
@@ -134,7 +134,7 @@ fn no_garbage_after_inline_then_hole_nor_after_a_short_extent() {
     assert!(tail[18..].iter().all(|&byte| byte == 0));
 }
 
-/// Row 11: maps of one disk extent side by side are pieces of their own.
+/// Maps of one disk extent side by side are pieces of their own.
 #[test]
 fn three_clones_of_one_extent_side_by_side() {
     let mut world = World::new();
@@ -166,7 +166,7 @@ fn three_clones_of_one_extent_side_by_side() {
     }
 }
 
-/// Rows 10 and 13: an extent split by an overwrite; the parts stay in their places, and reading
+/// An extent split by an overwrite; the parts stay in their places, and reading
 /// one fills nothing of the other.
 #[test]
 fn an_extent_split_by_a_raw_overwrite() {
@@ -421,7 +421,7 @@ fn bytes_that_do_not_decompress_are_an_error() {
     assert!(world.path.is_idle());
 }
 
-/// Row 23: no readahead where memory is short, and the demand read still works.
+/// No readahead where memory is short, and the demand read still works.
 #[test]
 fn readahead_without_memory_gives_way() {
     let mut world = World::with(Volume::default(), Threads(2));

@@ -1,0 +1,265 @@
+//! What went wrong in data paths elsewhere, as far as it takes the whole filesystem. Others of the
+//! kind are beside what guards against them, in `ordered-wq`, `compress` and `readpath`.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::Duration;
+
+use bytes::Bytes;
+use compress::{Codec, CodecId, Compressor, Decompressor, Error, Registry, Zstd};
+use fs_core::memory::Faults;
+use fs_core::{ExtentKind, ExtentStore, Filesystem, MemoryVolume};
+use support::*;
+
+/// Zstandard that compresses only while a gate is open.
+struct Gated(Arc<Gate>);
+
+#[derive(Default)]
+struct Gate {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    closed: bool,
+    waiting: usize,
+}
+
+impl Gate {
+    fn close(&self) {
+        self.state.lock().unwrap().closed = true;
+    }
+
+    fn open(&self) {
+        self.state.lock().unwrap().closed = false;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        self.changed.notify_all();
+        while state.closed {
+            state = self.changed.wait(state).unwrap();
+        }
+        state.waiting -= 1;
+    }
+
+    /// Returns when somebody stands before the gate.
+    fn wait_for_one(&self) {
+        let mut state = self.state.lock().unwrap();
+        while state.waiting == 0 {
+            state = self.changed.wait(state).unwrap();
+        }
+    }
+}
+
+struct GatedCompressor(Arc<Gate>, Box<dyn Compressor>);
+
+impl Compressor for GatedCompressor {
+    fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Option<usize>, Error> {
+        self.0.pass();
+        self.1.compress(src, dst)
+    }
+}
+
+impl Codec for Gated {
+    fn id(&self) -> CodecId {
+        Zstd.id()
+    }
+    fn name(&self) -> &'static str {
+        Zstd.name()
+    }
+    fn levels(&self) -> RangeInclusive<i32> {
+        Zstd.levels()
+    }
+    fn default_level(&self) -> i32 {
+        Zstd.default_level()
+    }
+    fn compressor(&self, level: i32) -> Result<Box<dyn Compressor>, Error> {
+        let inner = Zstd.compressor(level)?;
+        Ok(Box::new(GatedCompressor(Arc::clone(&self.0), inner)))
+    }
+    fn decompressor(&self) -> Result<Box<dyn Decompressor>, Error> {
+        Zstd.decompressor()
+    }
+}
+
+fn gated() -> (Filesystem<MemoryVolume>, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let volume = MemoryVolume::with_faults(u64::MAX, Faults::remembering_commits());
+    let fs = builder(volume)
+        .codecs(Registry::btrfs().with(Gated(Arc::clone(&gate))))
+        .build()
+        .unwrap();
+    (fs, gate)
+}
+
+/// The second start of writeback, which waits for what is being compressed, had been removed.
+/// Guard: `wait_in_flight` in `delalloc::wait_for_range`.
+#[test]
+fn fsync_returned_while_a_page_was_being_compressed() {
+    let (fs, gate) = gated();
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    file.write(0, &text(131_072)).unwrap();
+    gate.close();
+    file.sync_range(0..u64::MAX, false).unwrap();
+    gate.wait_for_one();
+    let (send, synced) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let other = fs.open(id).unwrap();
+        scope.spawn(move || send.send(other.fsync()).unwrap());
+        let early = synced.recv_timeout(Duration::from_millis(50));
+        assert!(early.is_err(), "returned early");
+        gate.open();
+        synced.recv().unwrap().unwrap();
+    });
+    drop(file);
+    let fs = filesystem(fs.into_volume().unwrap().after_power_cut());
+    assert!(content(&fs, id) == text(131_072));
+}
+
+/// Truncating dropped pages that were still on their way, and what ended later put them back.
+/// Guard: the wait in `File::set_size`.
+#[test]
+fn truncate_did_not_wait_for_what_was_being_compressed() {
+    let (fs, gate) = gated();
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    file.write(0, &text(262_144)).unwrap();
+    gate.close();
+    file.sync_range(0..u64::MAX, false).unwrap();
+    gate.wait_for_one();
+    let (send, cut) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let other = fs.open(id).unwrap();
+        scope.spawn(move || send.send(other.set_size(100)).unwrap());
+        let early = cut.recv_timeout(Duration::from_millis(50));
+        assert!(early.is_err(), "returned early");
+        gate.open();
+        cut.recv().unwrap().unwrap();
+    });
+    fs.sync().unwrap();
+    let maps = fs.volume().extent_maps(id, 4096..262_144).unwrap();
+    assert!(maps.iter().all(|map| map.kind == ExtentKind::Hole));
+    assert!(content(&fs, id) == text(100));
+}
+
+/// Every chunk believed that it held the caller's page, and cleaned it up once more when it fell
+/// back to raw. Guard: a piece has the claim and the pages of its own range, and no other.
+#[test]
+fn a_raw_fallback_touched_a_page_of_another_chunk() {
+    let (fs, gate) = gated();
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    let mut data = text(131_072);
+    data.extend(noise(131_072, 1));
+    file.write(0, &data[..131_072]).unwrap();
+    file.sync_range(0..131_072, true).unwrap();
+    gate.close();
+    file.write(131_072, &data[131_072..]).unwrap();
+    file.sync_range(131_072..262_144, false).unwrap();
+    gate.wait_for_one();
+    // The first chunk's page is used again while the second is on its way.
+    file.write(0, b"anew").unwrap();
+    data[..4].copy_from_slice(b"anew");
+    gate.open();
+    file.sync_range(131_072..262_144, true).unwrap();
+    assert_eq!(fs.cache_stats().dirty, 4096, "and it is still dirty");
+    fs.sync().unwrap();
+    fs.drop_caches();
+    assert!(content(&fs, id) == data);
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+/// An inclusive end was taken for an exclusive one. Guard: ranges are half-open everywhere, and
+/// `File::pages` widens to whole pages and no further.
+#[test]
+fn the_page_behind_the_range_was_written_too() {
+    let fs = filesystem(MemoryVolume::new(u64::MAX));
+    let file = fs.open(new_file(&fs, "a")).unwrap();
+    file.write(0, &text(3 * 4096)).unwrap();
+    file.sync_range(4096..8192, true).unwrap();
+    assert_eq!(fs.cache_stats().dirty, 2 * 4096);
+    file.sync_range(0..1, true).unwrap();
+    assert_eq!(fs.cache_stats().dirty, 4096);
+    file.sync_range(8192..8192, true).unwrap();
+    assert_eq!(fs.cache_stats().dirty, 4096);
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+/// What was stored into a page while it was compressed was neither in the extent nor dirty.
+/// Guard: `Mapping::claim` clears dirty before anybody looks at the bytes, which nobody changes.
+#[test]
+fn stores_during_compression_were_lost() {
+    let (fs, gate) = gated();
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    let mut data = text(131_072);
+    file.write(0, &data).unwrap();
+    gate.close();
+    file.sync_range(0..u64::MAX, false).unwrap();
+    gate.wait_for_one();
+    file.write(70_000, b"in the meantime").unwrap();
+    gate.open();
+    file.sync_range(0..u64::MAX, true).unwrap();
+    data[70_000..70_015].copy_from_slice(b"in the meantime");
+    fs.drop_caches();
+    assert!(content(&fs, id) == data);
+    file.fsync().unwrap();
+    assert!(file.read_direct(0, u64::MAX).unwrap().concat() == data);
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+/// A page that two ranges shared was ended twice. Guard: `File::pages` in `File::sync_range`.
+#[test]
+fn two_ranges_shared_a_page() {
+    let fs = filesystem(MemoryVolume::new(u64::MAX));
+    let file = fs.open(new_file(&fs, "a")).unwrap();
+    for round in 0..50 {
+        file.write(0, &noise(5000, round + 1)).unwrap();
+        file.write(5000, &noise(4000, round + 1)).unwrap();
+        file.sync_range(0..5000, false).unwrap();
+        file.sync_range(5000..9000, round % 2 == 0).unwrap();
+    }
+    fs.sync().unwrap();
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+/// Merged maps of compressed extents gave wrong offsets. Guard: nothing merges maps; each is a piece
+/// of its own in `readpath`.
+#[test]
+fn neighbours_of_one_compressed_extent_were_merged() {
+    let fs = filesystem(MemoryVolume::new(u64::MAX));
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    let mut data: Vec<u8> = (0..262_144_u32).map(|n| (n / 512) as u8).collect();
+    file.write(0, &data).unwrap();
+    file.fsync().unwrap();
+    // The extents of both folios lose their middles; what is left on either side points to them.
+    for at in [40_960_usize, 167_936] {
+        let part = Bytes::from(noise(8192, 7));
+        file.write_direct(at as u64, &part).unwrap();
+        data[at..at + 8192].copy_from_slice(&part);
+    }
+    fs.sync().unwrap();
+    let maps = fs.volume().extent_maps(id, 0..262_144).unwrap();
+    assert_eq!(maps.len(), 6);
+    fs.drop_caches();
+    for at in (0..64).rev().map(|page| page * 4096) {
+        let mut page = [0; 4096];
+        assert_eq!(file.read(at, &mut page).unwrap(), 4096);
+        assert!(page == data[at as usize..][..4096], "page at {at}");
+    }
+    drop(file);
+    fs.unmount().unwrap();
+}
