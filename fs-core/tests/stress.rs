@@ -45,7 +45,7 @@ impl Actor<'_> {
         let seed = self.rng.below(u64::MAX);
         match self.rng.below(16) {
             0..=5 => {
-                let data = if seed % 2 == 0 {
+                let data = if seed.is_multiple_of(2) {
                     noise(len as usize, seed)
                 } else {
                     vec![seed as u8; len as usize]
@@ -82,7 +82,7 @@ impl Actor<'_> {
                 );
             }
             12 => file.fsync().unwrap(),
-            13 => file.sync_range(at..at + len, seed % 2 == 0).unwrap(),
+            13 => file.sync_range(at..at + len, seed.is_multiple_of(2)).unwrap(),
             14 => {
                 self.fs.drop_caches();
             }
