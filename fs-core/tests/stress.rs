@@ -82,7 +82,9 @@ impl Actor<'_> {
                 );
             }
             12 => file.fsync().unwrap(),
-            13 => file.sync_range(at..at + len, seed.is_multiple_of(2)).unwrap(),
+            13 => file
+                .sync_range(at..at + len, seed.is_multiple_of(2))
+                .unwrap(),
             14 => {
                 self.fs.drop_caches();
             }

@@ -101,15 +101,41 @@ impl fmt::Debug for Buffer {
     }
 }
 
-/// A part of a shared buffer, as the owner of a `Bytes`.
-pub(crate) struct SharedSlice {
+/// Cached bytes that stay as they are while this is held, without a copy or an allocation: whoever
+/// writes there meanwhile copies them first.
+///
+/// `Bytes::from` makes it shareable with code that knows nothing of this crate.
+#[derive(Clone)]
+pub struct Pinned {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) range: Range<usize>,
 }
 
-impl AsRef<[u8]> for SharedSlice {
-    fn as_ref(&self) -> &[u8] {
+impl Deref for Pinned {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
         &self.buffer.whole()[self.range.clone()]
+    }
+}
+
+impl AsRef<[u8]> for Pinned {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Pinned> for Bytes {
+    fn from(pinned: Pinned) -> Self {
+        Self::from_owner(pinned)
+    }
+}
+
+impl fmt::Debug for Pinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pinned")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::buffer::{Buffer, SharedSlice, class_of, class_size};
+use crate::buffer::{Buffer, Pinned, class_of, class_size};
 use crate::clock::Ticket;
 use crate::pages::{PAGE, PAGES, PageMask, covered, hull, mask, runs, to_bytes, touched};
 use crate::sync::Arc;
@@ -288,15 +288,20 @@ impl Folio {
 
     /// Cached bytes without a copy; whoever writes next copies. All must be uptodate.
     pub(crate) fn share(&self, range: Range<usize>) -> Option<Bytes> {
+        self.pinned(range).map(Bytes::from)
+    }
+
+    /// The same without an allocation.
+    pub(crate) fn pinned(&self, range: Range<usize>) -> Option<Pinned> {
         let base = self.base as usize * PAGE;
         let buffer = Arc::clone(self.buffer.as_ref()?);
         let range = range.start - base..range.end - base;
         debug_assert!(range.end <= buffer.capacity());
-        Some(Bytes::from_owner(SharedSlice { buffer, range }))
+        Some(Pinned { buffer, range })
     }
 
     /// A reference that keeps reclaim away from the folio.
-    pub(crate) fn pin(&self) -> Option<Arc<Buffer>> {
+    pub(crate) fn keep(&self) -> Option<Arc<Buffer>> {
         self.buffer.clone()
     }
 

@@ -110,7 +110,7 @@ mod writeback_errors;
 #[cfg(all(test, shuttle))]
 mod models;
 
-pub use buffer::Buffer;
+pub use buffer::{Buffer, Pinned};
 pub use cache::Cache;
 pub use epoch::Epoch;
 pub use error::{Error, MissingPages, Stale};

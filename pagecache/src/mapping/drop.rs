@@ -28,7 +28,7 @@ impl Mapping {
             if let Some(folio) = state.folios.get_mut(index) {
                 let tail = (new_size - folio_start(index)) as usize;
                 if let Err(Refused::Need(len)) = folio.zero_tail(tail, &mut spare) {
-                    let pin = folio.pin();
+                    let pin = folio.keep();
                     drop(state);
                     drop(spare.take());
                     spare = Some(inner.cache.buffer(len));

@@ -201,7 +201,7 @@ impl Inner {
             let outcome = step(folio, &mut state.tally, &mut spare);
             // Or else the folio could be evicted for the very buffer that is wanted for it.
             let pin = match &outcome {
-                Err(Refused::Need(_)) => folio.pin(),
+                Err(Refused::Need(_)) => folio.keep(),
                 _ => None,
             };
             if let Err(Refused::Missing(_)) = &outcome {

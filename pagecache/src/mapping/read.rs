@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Pinned};
 use crate::epoch::Epoch;
 use crate::error::Stale;
 use crate::mapping::{Inner, Mapping, push_pages};
@@ -91,6 +91,12 @@ impl Mapping {
     /// All of `range`, without a copy, if it lies within one folio and is cached.
     #[must_use]
     pub fn read_bytes(&self, range: Range<u64>) -> Option<Bytes> {
+        self.pin(range).map(Bytes::from)
+    }
+
+    /// [`read_bytes`](Self::read_bytes) without an allocation.
+    #[must_use]
+    pub fn pin(&self, range: Range<u64>) -> Option<Pinned> {
         let index = folio_index(range.start);
         if range.end > folio_start(index + 1) {
             return None;
@@ -104,7 +110,7 @@ impl Mapping {
             .filter(|folio| pages != 0 && folio.uptodate & pages == pages)
             .and_then(|folio| {
                 folio.referenced = true;
-                folio.share(wanted)
+                folio.pinned(wanted)
             });
         drop(state);
         match found {
