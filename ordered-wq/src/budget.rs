@@ -11,6 +11,9 @@ use crate::sync::{Arc, Mutex, Sleeper};
 ///
 /// I8: permits are granted in the order in which they were asked for, so a
 /// large request isn't passed over for ever by small ones.
+///
+/// Those who had to wait are granted theirs once half of the budget is
+/// free, as many as fit.
 #[derive(Clone)]
 pub struct Budget {
     core: Arc<Core>,
@@ -173,8 +176,11 @@ impl Core {
         debug_assert!(state.used >= bytes, "only what was granted is released");
         state.used -= bytes;
         let mut granted = Vec::new();
+        // Who had to wait is woken when half is free: or else submitter and workers would wake
+        // each other for every item.
+        let low = self.limit / 2;
         while let Some(first) = state.waiters.front() {
-            if !state.fits(first.bytes, self.limit) {
+            if (granted.is_empty() && state.used > low) || !state.fits(first.bytes, self.limit) {
                 break;
             }
             let Some(waiter) = state.waiters.pop_front() else {

@@ -64,6 +64,11 @@ impl<T> Order<T> {
         }
     }
 
+    /// Whether an item waits to be started.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.next_start < self.end()
+    }
+
     /// Gives a started item back.
     pub(crate) fn complete(&mut self, id: u64, item: T, outcome: Outcome) {
         let slot = self.item(id);

@@ -7,7 +7,9 @@ use std::fmt;
 use crate::Error;
 use crate::panics::caught;
 use crate::queue::Unordered;
-use crate::sync::{Arc, Builder, Condvar, JoinHandle, Mutex, MutexGuard, thread_local};
+use crate::sync::{
+    Arc, AtomicUsize, Builder, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, thread_local,
+};
 
 /// A pool of worker threads, shared by many queues. Cloning gives another
 /// handle; when the last one is dropped, the jobs that are queued are run and
@@ -29,6 +31,8 @@ struct Owner {
 struct Core {
     state: Mutex<State>,
     wake: Condvar,
+    /// How many jobs wait, for who can do with an old answer.
+    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -42,6 +46,9 @@ struct State {
     stopping: bool,
     panics: u64,
 }
+
+/// Items of one queue that a worker runs before it looks for other jobs, if none is known to wait.
+const MOST_AT_ONCE: u32 = 64;
 
 /// What the pool runs.
 pub(crate) enum Job {
@@ -79,6 +86,7 @@ impl Pool {
         let core = Arc::new(Core {
             state: Mutex::new(State::default()),
             wake: Condvar::default(),
+            waiting: AtomicUsize::new(0),
         });
         let mut owner = Owner {
             core,
@@ -119,10 +127,10 @@ impl Pool {
     /// is; `false` if none waits. Hold no lock that any job of the pool takes.
     pub fn help(&self) -> bool {
         let core = &self.owner.core;
-        let Some(job) = core.state.lock().jobs.pop_front() else {
+        let Some(job) = core.take(&mut core.state.lock()) else {
             return false;
         };
-        core.run(job);
+        core.run(job, false);
         true
     }
 
@@ -147,10 +155,7 @@ impl Pool {
     }
 
     pub(crate) fn push(&self, job: Job) {
-        let core = &self.owner.core;
-        let mut state = core.state.lock();
-        state.jobs.push_back(job);
-        core.wake_one(state);
+        self.owner.core.push(job);
     }
 }
 
@@ -164,18 +169,31 @@ impl fmt::Debug for Pool {
 }
 
 impl Core {
+    fn push(&self, job: Job) {
+        let mut state = self.state.lock();
+        state.jobs.push_back(job);
+        self.waiting.store(state.jobs.len(), Ordering::Relaxed);
+        self.wake_one(state);
+    }
+
+    fn take(&self, state: &mut State) -> Option<Job> {
+        let job = state.jobs.pop_front();
+        self.waiting.store(state.jobs.len(), Ordering::Relaxed);
+        job
+    }
+
     /// A worker's life.
     fn work(self: Arc<Self>) {
         WORKER_OF.with(|pool| pool.set(self.address()));
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some(job) = self.take(&mut state) {
                 if state.jobs.is_empty() {
                     drop(state);
                 } else {
                     self.wake_one(state);
                 }
-                self.run(job);
+                self.run(job, true);
                 state = self.state.lock();
             } else if state.stopping {
                 return;
@@ -199,9 +217,19 @@ impl Core {
         }
     }
 
-    fn run(&self, job: Job) {
+    /// `whole`: of a queue, more than one item, as long as nothing else waits for a thread.
+    fn run(&self, job: Job, whole: bool) {
         match job {
-            Job::Queue(queue) => queue.come_by(),
+            Job::Queue(queue) => {
+                let left = Cell::new(if whole { MOST_AT_ONCE } else { 1 });
+                let another = || {
+                    left.set(left.get() - 1);
+                    // One that waits may be this queue's own.
+                    left.get() > 0 && self.waiting.load(Ordering::Relaxed) <= 1
+                };
+                let again = || self.push(Job::Queue(Arc::clone(&queue)));
+                queue.come_by(&again, &another);
+            }
             Job::Call(call) => {
                 if let Err(message) = caught(call) {
                     self.state.lock().panics += 1;

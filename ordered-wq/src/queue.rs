@@ -21,8 +21,9 @@ pub struct OrderedQueue {
 
 /// A queue as the pool sees it.
 pub(crate) trait Unordered: Send + Sync {
-    /// Starts an item if one is pending, and finishes what can be finished.
-    fn come_by(&self);
+    /// Starts items that are pending, as many as `another` says, and finishes what can be finished.
+    /// `come_again` brings another thread, or this one.
+    fn come_by(&self, come_again: &dyn Fn(), another: &dyn Fn() -> bool);
 }
 
 struct Core {
@@ -31,6 +32,9 @@ struct Core {
 
 struct State {
     order: Order<Box<dyn Work>>,
+    /// A thread was asked to come by and has not come yet. While anything is pending, one is: so
+    /// there is always a job for who looks for one, and never more than that.
+    asked: bool,
     /// Items that are finished and will be freed when the thread that ran them
     /// has left the queue (I5): at most one a thread.
     unfreed: Vec<u64>,
@@ -51,6 +55,7 @@ impl OrderedQueue {
     pub fn new(pool: &Pool) -> Self {
         let state = State {
             order: Order::new(),
+            asked: false,
             unfreed: Vec::new(),
             waiters: Vec::new(),
             panic: None,
@@ -65,8 +70,14 @@ impl OrderedQueue {
 
     /// Appends an item. Never waits, and runs no part of any item.
     pub fn submit(&self, work: impl Work) -> WorkId {
-        let id = self.core.state.lock().order.push(Box::new(work));
-        self.pool.push(Job::Queue(Arc::clone(&self.core) as _));
+        let work = Box::new(work);
+        let mut state = self.core.state.lock();
+        let id = state.order.push(work);
+        let ask = !std::mem::replace(&mut state.asked, true);
+        drop(state);
+        if ask {
+            self.pool.push(Job::Queue(Arc::clone(&self.core) as _));
+        }
         WorkId(id)
     }
 
@@ -102,7 +113,7 @@ impl OrderedQueue {
         let _inside = Inside::enter(&self.core);
         let mut state = self.core.state.lock();
         let cancelled = state.order.cancel();
-        self.core.finish_due(state, None);
+        drop(self.core.finish_due(state, None));
         cancelled
     }
 
@@ -160,8 +171,31 @@ impl fmt::Debug for OrderedQueue {
 }
 
 impl Unordered for Core {
-    fn come_by(&self) {
-        self.advance(u64::MAX);
+    fn come_by(&self, come_again: &dyn Fn(), another: &dyn Fn() -> bool) {
+        let _inside = Inside::enter(self);
+        let mut state = self.state.lock();
+        state.asked = false;
+        let mut first = true;
+        while first || another() {
+            first = false;
+            let Some((id, work)) = state.order.start(u64::MAX) else {
+                break;
+            };
+            let ask = state.order.has_pending() && !std::mem::replace(&mut state.asked, true);
+            drop(state);
+            if ask {
+                come_again();
+            }
+            state = self.run(id, work);
+            state = self.finish_due(state, Some(id)).0;
+        }
+        // What was submitted since found nobody asked, or asked somebody.
+        if state.order.has_pending() && !std::mem::replace(&mut state.asked, true) {
+            drop(state);
+            come_again();
+            return;
+        }
+        drop(self.finish_due(state, None));
     }
 }
 
@@ -170,24 +204,35 @@ impl Core {
     /// the ordered parts that are due. `false` if neither was there to do.
     fn advance(&self, below: u64) -> bool {
         let _inside = Inside::enter(self);
-        let started = self.state.lock().order.start(below);
-        let Some((id, mut work)) = started else {
-            return self.finish_due(self.state.lock(), None);
+        let mut state = self.state.lock();
+        let Some((id, work)) = state.order.start(below) else {
+            return self.finish_due(state, None).1;
         };
+        drop(state);
+        let state = self.run(id, work);
+        drop(self.finish_due(state, Some(id)));
+        true
+    }
+
+    /// The parallel part; returns under the lock under which the item is done.
+    fn run(&self, id: u64, mut work: Box<dyn Work>) -> MutexGuard<'_, State> {
         let outcome = match caught(|| work.run()) {
             Ok(()) => Outcome::Done,
             Err(message) => Outcome::Panicked(message),
         };
         let mut state = self.state.lock();
         state.order.complete(id, work, outcome);
-        self.finish_due(state, Some(id));
-        true
+        state
     }
 
     /// Finishes heads until one isn't done or another thread is at it. No
     /// wake-up is lost: whoever completes an item looks at the head under the
     /// lock under which it became done.
-    fn finish_due<'a>(&'a self, mut state: MutexGuard<'a, State>, own: Option<u64>) -> bool {
+    fn finish_due<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        own: Option<u64>,
+    ) -> (MutexGuard<'a, State>, bool) {
         let mut own_work = None;
         let mut any = false;
         while let Some((id, mut work, outcome)) = state.order.take_head() {
@@ -206,14 +251,14 @@ impl Core {
             state.order.unlink_head();
             state.settle(id, panic);
         }
-        drop(state);
         if let (Some(work), Some(id)) = (own_work, own) {
+            drop(state);
             let panic = caught(|| drop(work)).err();
-            let mut state = self.state.lock();
+            state = self.state.lock();
             state.unfreed.retain(|unfreed| *unfreed != id);
             state.settle(id, panic);
         }
-        any
+        (state, any)
     }
 }
 

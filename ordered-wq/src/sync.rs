@@ -85,6 +85,8 @@ mod imp {
 
 pub(crate) use imp::{Builder, Condvar, JoinHandle, Mutex, MutexGuard, thread_local};
 pub(crate) use std::sync::Arc;
+// For hints that may be old; nothing is ordered by them.
+pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// One sleeper, which is woken once.
 #[derive(Default)]
