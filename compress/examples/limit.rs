@@ -5,6 +5,8 @@
 //! libzstd and writes it behind the last one, in whole sectors as btrfs does; `OUTPUT.index` tells
 //! where each begins and ends.
 //! `limit decompress THREADS INPUT` reads them back and drops what comes out.
+//! `limit tree LEVEL THREADS DIR` opens and reads every file below, compresses it in such pieces, and
+//! drops what comes out.
 #![expect(
     clippy::unwrap_used,
     reason = "a benchmark that fails has nothing to say"
@@ -12,6 +14,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -34,10 +37,14 @@ fn main() -> ExitCode {
             input,
             output,
         ),
+        ["tree", level, threads, dir] => {
+            tree(level.parse().unwrap(), threads.parse().unwrap(), dir)
+        }
         ["decompress", threads, input] => decompress(threads.parse().unwrap(), input),
         _ => {
             eprintln!("usage: limit compress LEVEL THREADS INPUT OUTPUT");
             eprintln!("       limit decompress THREADS INPUT");
+            eprintln!("       limit tree LEVEL THREADS DIR");
             return ExitCode::from(2);
         }
     }
@@ -111,6 +118,53 @@ fn decompress(threads: usize, input: &str) {
             });
         }
     });
+}
+
+fn tree(level: i32, threads: usize, dir: &str) {
+    let mut files = Vec::new();
+    list(dir.as_ref(), &mut files);
+    let next = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let mut context = CCtx::create();
+                context
+                    .set_parameter(CParameter::CompressionLevel(level))
+                    .unwrap();
+                let mut piece = Buffer::new(PIECE as usize);
+                let mut packed = Buffer::new(compress_bound(PIECE as usize));
+                let (piece, packed) = (piece.bytes(), packed.bytes());
+                while let Some(file) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let file = File::open(file).unwrap();
+                    let mut at = 0;
+                    loop {
+                        let got = file.read_at(piece, at).unwrap();
+                        if got == 0 {
+                            break;
+                        }
+                        context.compress2(packed, &piece[..got]).unwrap();
+                        at += got as u64;
+                        // As a stat would tell.
+                        if got < piece.len() {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+    });
+}
+
+fn list(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let file_type = entry.file_type().unwrap();
+        if file_type.is_dir() {
+            list(&entry.path(), files);
+        } else if file_type.is_file() {
+            files.push(entry.path());
+        }
+    }
 }
 
 /// Bytes that begin at a multiple of `SECTOR`.

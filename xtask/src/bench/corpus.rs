@@ -19,6 +19,9 @@ pub(crate) struct Corpus {
     pub(crate) small: PathBuf,
     small_files: usize,
     small_bytes: u64,
+    /// Holds nothing but a file that does not shrink.
+    pub(crate) noise: PathBuf,
+    noise_bytes: u64,
 }
 
 impl Corpus {
@@ -49,7 +52,11 @@ impl Corpus {
             small,
             small_files: 0,
             small_bytes: 0,
+            noise: dir.join("noise"),
+            noise_bytes: size / 2,
         };
+        fs::create_dir_all(&corpus.noise)?;
+        write_noise(&corpus.noise.join("noise"), corpus.noise_bytes)?;
         corpus.copy_small(&sysroot, files)?;
         Ok(corpus)
     }
@@ -96,17 +103,19 @@ impl Corpus {
 
     /// The directory that a group works on.
     pub(crate) fn dir(&self, group: &str) -> &Path {
-        match group.contains("small") {
-            true => &self.small,
-            false => &self.large,
+        match group {
+            _ if group.contains("small") => &self.small,
+            _ if group.contains("noise") => &self.noise,
+            _ => &self.large,
         }
     }
 
     /// Bytes of what a group works on.
     pub(crate) fn bytes(&self, group: &str) -> u64 {
-        match group.contains("small") {
-            true => self.small_bytes,
-            false => self.large_bytes,
+        match group {
+            _ if group.contains("small") => self.small_bytes,
+            _ if group.contains("noise") => self.noise_bytes,
+            _ => self.large_bytes,
         }
     }
 }
@@ -123,11 +132,29 @@ impl fmt::Display for Corpus {
         }
         write!(
             f,
-            "); {} files of at most 64 KiB, {} MiB together",
+            "); {} files of at most 64 KiB, {} MiB together; {} MiB of noise",
             self.small_files,
-            self.small_bytes >> 20
+            self.small_bytes >> 20,
+            self.noise_bytes >> 20
         )
     }
+}
+
+/// Bytes of a xorshift generator, the same each time.
+fn write_noise(path: &Path, bytes: u64) -> io::Result<()> {
+    let mut to = io::BufWriter::with_capacity(1 << 20, File::create(path)?);
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut left = bytes;
+    while left > 0 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let word = state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes();
+        let len = left.min(8) as usize;
+        to.write_all(&word[..len])?;
+        left -= len as u64;
+    }
+    to.flush()
 }
 
 /// Appends a file, but at most `most` bytes of it; what cannot be read is left out.

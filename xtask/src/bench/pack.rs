@@ -13,6 +13,7 @@ const LARGE: [(&str, &str); 4] = [
     ("pack, one large file, none", "none"),
 ];
 const SMALL: &str = "pack, small files, zstd:3";
+const NOISE: &str = "pack, noise";
 
 pub(crate) fn field(ground: &Ground) -> Field {
     let mut field = Field::default();
@@ -44,6 +45,21 @@ pub(crate) fn field(ground: &Ground) -> Field {
     );
     field.contestants.push(Box::new(copy));
     add_btrfs(&mut field, ground, SMALL, "zstd:3");
+    let small = [text(&ground.limit), "tree", "3", "2", text(&corpus.small)];
+    let limit = "limit: 2 threads, open, read, libzstd 3, nothing else";
+    let limit = Program::new(SMALL, limit, &small, Output::None);
+    field.contestants.push(Box::new(limit));
+    for (name, algorithm) in [
+        ("ours: ubtrfs pack, zstd:3", "zstd:3"),
+        ("the same without compression", "none"),
+        ("the same, zlib:3", "zlib:3"),
+    ] {
+        let image = ground.work.join("noise-image");
+        let words = [text(&ground.ubtrfs), "pack", "-q", "-c", algorithm];
+        let command = [&words[..], &[text(&corpus.noise), text(&image)]].concat();
+        let program = Program::new(NOISE, name, &command, Output::Btrfs(image.clone()));
+        field.contestants.push(Box::new(program));
+    }
     for group in [LARGE[0].0, SMALL] {
         add_mkfs(&mut field, ground, group);
         add_squashfs(&mut field, ground, group);
