@@ -139,10 +139,12 @@ impl<V: Volume> Filesystem<V> {
     ///
     /// Those of the volume.
     pub fn attrs(&self, id: InodeId) -> Result<Attrs, Error> {
+        // First what is in memory: it may go, and then the volume has it.
+        let loaded = self.shared.loaded(id);
         let attrs = self.shared.volume.attrs(id);
         let mut attrs = attrs.map_err(Error::volume("reading an inode"))?;
-        if let Some(inode) = self.shared.loaded(id) {
-            attrs.size = inode.mapping.size();
+        if let Some(inode) = loaded {
+            attrs.size = inode.size();
         }
         Ok(attrs)
     }
@@ -176,15 +178,19 @@ impl<V: Volume> Filesystem<V> {
     pub fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
         self.shared.will_change(600 + 2 * name.len() as u64);
         let volume = &self.shared.volume;
-        let id = volume
-            .create(dir, name, new)
-            .map_err(Error::volume("creating an inode"))?;
         let inherited = volume
             .policy(dir)
             .map_err(Error::volume("reading a policy"))?;
-        if inherited.is_some() {
-            let put = volume.put_policy(id, inherited);
-            put.map_err(Error::volume("setting a policy"))?;
+        let id = volume
+            .create(dir, name, new)
+            .map_err(Error::volume("creating an inode"))?;
+        if inherited.is_some()
+            && let Err(error) = volume.put_policy(id, inherited)
+        {
+            // All of it or nothing, as far as that goes.
+            let undone = volume.unlink(dir, name);
+            let _ = undone.and_then(|_| volume.free_inode(id));
+            return Err(Error::volume("setting a policy")(error));
         }
         Ok(id)
     }
@@ -211,8 +217,8 @@ impl<V: Volume> Filesystem<V> {
             let freed = shared.volume.free_inode(id);
             return freed.map_err(Error::volume("freeing an inode"));
         };
+        inode.unlinked.store(true, Ordering::Release);
         drop(inodes);
-        inode.unlinked.store(true, Ordering::Relaxed);
         shared.let_go(&inode);
         Ok(())
     }
@@ -311,24 +317,28 @@ impl<V: Volume> Filesystem<V> {
         let _span = tracing::debug_span!("sync").entered();
         let shared = &self.shared;
         let inodes = shared.all_loaded();
+        let sizes: Vec<u64> = inodes.iter().map(|inode| inode.size()).collect();
         for inode in &inodes {
             shared.start_writeback(inode, WHOLE_FILE, SyncMode::None);
         }
         let drained = shared.queue.drain();
         shared.writer.drain();
         let mut result = drained.map_err(|error| Error::Config(error.to_string()));
-        for inode in &inodes {
+        for (inode, size) in inodes.iter().zip(sizes) {
             shared.wait_range(inode, WHOLE_FILE, Until::Written);
-            let stored = shared.store_attrs(inode);
-            let told = inode.failures.lock().check_untold(inode.id);
-            result = result.and(told).and(stored);
+            let stored = shared.store_attrs(inode, size);
+            // One at a time: what is told together is told of one only.
+            if result.is_ok() {
+                result = inode.failures.lock().check_untold(inode.id);
+            }
+            result = result.and(stored);
         }
         // What was redirtied meanwhile went through the queue once more.
         let drained = shared.queue.drain();
         shared.writer.drain();
         result = result.and(drained.map_err(|error| Error::Config(error.to_string())));
         drop(inodes);
-        shared.forget_idle();
+        shared.forget_idle(true);
         let committed = shared.commit();
         shared.metadata_due.store(0, Ordering::Relaxed);
         result.and(committed)

@@ -1,5 +1,6 @@
 //! Background writeback: by age and by the amount of what is dirty, with back-pressure on writers.
 
+use crate::inode::Inode;
 use crate::shared::Shared;
 use crate::stats::add;
 use crate::sync::{Arc, AtomicBool, Condvar, Duration, Instant, Mutex, Ordering, Weak, thread};
@@ -135,7 +136,9 @@ impl Core {
             {
                 let mut stop = self.stop.lock();
                 if !*stop && !self.rung.load(Ordering::Acquire) {
-                    self.wake.wait_for(&mut stop, background.interval);
+                    // Not for ever busy, whatever was asked for.
+                    let interval = background.interval.max(Duration::from_micros(200));
+                    self.wake.wait_for(&mut stop, interval);
                 }
                 if *stop {
                     return;
@@ -159,9 +162,7 @@ impl<V: Volume> Shared<V> {
         for inode in self.all_loaded() {
             let since = inode.dirty_since.load(Ordering::Relaxed);
             if since > 0 && since <= before {
-                // What is written to it from now on is young.
-                inode.dirty_since.store(0, Ordering::Relaxed);
-                let pages = self.start_writeback(&inode, WHOLE_FILE, SyncMode::None);
+                let pages = self.start_old(&inode);
                 add(&self.counters.pages_flushed_by_age, pages);
             }
         }
@@ -182,10 +183,20 @@ impl<V: Volume> Shared<V> {
             if self.cache.dirty_bytes() <= background.dirty_background / 2 {
                 return;
             }
-            inode.dirty_since.store(0, Ordering::Relaxed);
-            let pages = self.start_writeback(&inode, WHOLE_FILE, SyncMode::None);
+            let pages = self.start_old(&inode);
             add(&self.counters.pages_flushed_by_amount, pages);
         }
+    }
+
+    /// Starts writeback; what of it could not be claimed, since it is on its way already, and what is
+    /// written from now on, is young.
+    fn start_old(self: &Arc<Self>, inode: &Arc<Inode>) -> u64 {
+        inode.dirty_since.store(0, Ordering::Relaxed);
+        let pages = self.start_writeback(inode, WHOLE_FILE, SyncMode::None);
+        if inode.delalloc.bytes() > 0 {
+            self.grows_old(inode);
+        }
+        pages
     }
 
     /// Called by a writer who brought `wrote` bytes, with no lock but its range's: rings for the

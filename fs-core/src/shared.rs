@@ -98,17 +98,44 @@ impl<V: Volume> Shared<V> {
     }
 
     /// The same after `free` has given space back, and a commit, and before anybody else can have
-    /// it.
+    /// it; `put_back` hears whether it worked.
     pub(crate) fn reserve_freed<R>(
         &self,
         free: impl FnOnce() -> Result<(), Error>,
         reserve: impl FnOnce() -> Option<R>,
+        put_back: impl FnOnce(bool),
     ) -> Result<Option<R>, Error> {
         let _alone = self.books.write();
-        free()?;
-        self.commit()?;
+        let freed = free().and_then(|()| self.commit());
         self.count_anew();
-        Ok(reserve())
+        let reserved = match freed {
+            Ok(()) => reserve(),
+            Err(_) => None,
+        };
+        put_back(reserved.is_some());
+        freed.map(|()| reserved)
+    }
+
+    /// Keeps space for a hole once more; as far as there is any. The caller has the books alone.
+    pub(crate) fn preallocate_again(&self, id: InodeId, hole: Range<u64>) {
+        let len = hole.end - hole.start;
+        let Ok(at) = self.volume.allocate(len) else {
+            return;
+        };
+        match self.volume.preallocate(id, hole, at) {
+            Ok(()) => self.ledger.add_used(Space::Data, len),
+            Err(_) => self.volume.release(at, len),
+        }
+    }
+
+    /// Stores a size that is smaller than the stored one.
+    pub(crate) fn store_smaller(&self, id: InodeId, size: u64) -> Result<(), Error> {
+        let _attrs = self.attrs.lock();
+        let stored = self.volume.attrs(id).and_then(|mut attrs| {
+            attrs.size = attrs.size.min(size);
+            self.volume.put_attrs(id, &attrs)
+        });
+        stored.map_err(Error::volume("storing an inode"))
     }
 
     fn count_anew(&self) {
@@ -140,6 +167,12 @@ impl<V: Volume> Shared<V> {
         };
         inode.parting.store(false, Ordering::Relaxed);
         inode.opens.fetch_add(1, Ordering::Relaxed);
+        // Those that nobody has open any more must not be without bound.
+        let crowded = inodes.len() >= 1024 && inodes.len().is_power_of_two();
+        drop(inodes);
+        if crowded {
+            self.forget_idle(false);
+        }
         Ok(inode)
     }
 
@@ -155,7 +188,11 @@ impl<V: Volume> Shared<V> {
         let policy = policy.map_err(Error::volume("reading a policy"))?;
         let policy = policy.unwrap_or(self.policy);
         let (cache, ledger) = (&self.cache, &self.ledger);
-        Ok(Inode::new(id, attrs.size, policy, cache, ledger))
+        let inode = Inode::new(id, attrs.size, policy, cache, ledger);
+        // It has extents, or space for some, which content in the tree must not be put beside.
+        let beside = attrs.nbytes > attrs.size;
+        inode.no_inline.store(beside, Ordering::Relaxed);
+        Ok(inode)
     }
 
     /// A handle goes.
@@ -185,11 +222,11 @@ impl<V: Volume> Shared<V> {
     /// Under the table's lock, so that nobody can open it meanwhile and make it larger than what
     /// was written.
     pub(crate) fn let_go(&self, inode: &Inode) {
-        let unlinked = inode.unlinked.load(Ordering::Relaxed);
-        if !unlinked && !inode.parting.load(Ordering::Relaxed) {
+        if !inode.unlinked.load(Ordering::Acquire) && !inode.parting.load(Ordering::Relaxed) {
             return;
         }
         let mut inodes = self.inodes.lock();
+        let unlinked = inode.unlinked.load(Ordering::Acquire);
         let listed = inodes
             .get(&inode.id)
             .is_some_and(|listed| std::ptr::eq(&**listed, inode));
@@ -209,7 +246,7 @@ impl<V: Volume> Shared<V> {
                 tracing::warn!(inode = inode.id.ino, error, "stays an orphan");
                 add(&self.counters.orphans_left, 1);
             }
-        } else if !inode.is_settled() || self.store_attrs(inode).is_err() {
+        } else if !inode.is_settled() || self.store_attrs(inode, inode.size()).is_err() {
             return;
         }
         let gone = inodes.remove(&inode.id);
@@ -217,27 +254,40 @@ impl<V: Volume> Shared<V> {
         drop(gone);
     }
 
-    /// Lets go of inodes that nobody has open and that have nothing on its way.
-    pub(crate) fn forget_idle(&self) {
+    /// Lets go of inodes that nobody has open and that have nothing on its way; `whatever_is_cached`
+    /// of them, or only those of which nothing is.
+    pub(crate) fn forget_idle(&self, whatever_is_cached: bool) {
         let mut inodes = self.inodes.lock();
         let idle: Vec<_> = inodes
-            .extract_if(|_, inode| inode.opens.load(Ordering::Relaxed) == 0 && inode.is_settled())
+            .extract_if(|_, inode| {
+                inode.opens.load(Ordering::Relaxed) == 0
+                    && inode.is_settled()
+                    && !inode.unlinked.load(Ordering::Acquire)
+                    && !inode.attrs_dirty.load(Ordering::Acquire)
+                    && (whatever_is_cached || inode.mapping.is_empty())
+            })
             .collect();
         drop(inodes);
         drop(idle);
     }
 
-    /// Stores size and times of an inode whose content is on the device.
-    pub(crate) fn store_attrs(&self, inode: &Inode) -> Result<(), Error> {
+    /// Stores the size of an inode: a smaller one than before, or up to `written_to`, before which
+    /// everything has been on the device at least once. The rest waits until that can be said of it.
+    pub(crate) fn store_attrs(&self, inode: &Inode, written_to: u64) -> Result<(), Error> {
+        // Whoever comes second finds it stored, and not only about to be.
+        let _attrs = self.attrs.lock();
         // What has no name goes with its last handle, and may have gone already.
         let unlinked = inode.unlinked.load(Ordering::Relaxed);
         if unlinked || !inode.attrs_dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        let _attrs = self.attrs.lock();
         let stored = (|| {
             let mut attrs = self.volume.attrs(inode.id)?;
-            attrs.size = inode.size();
+            let size = inode.size();
+            attrs.size = size.min(attrs.size.max(written_to));
+            if attrs.size < size {
+                inode.touch();
+            }
             self.volume.put_attrs(inode.id, &attrs)
         })();
         stored.map_err(|error| {

@@ -27,8 +27,8 @@ pub(crate) struct RawRun<V: Volume> {
 }
 
 struct RawPart<V: Volume> {
-    claim: Claim,
     pages: UnderWriteback<V>,
+    claim: Claim,
     data: Bytes,
     checksums: Bytes,
     permit: Option<Permit>,
@@ -36,8 +36,9 @@ struct RawPart<V: Volume> {
 
 /// What a range has with it on its way.
 struct OnWay<V: Volume> {
-    claim: Claim,
+    // Dropped first: what is claimable is not under writeback.
     pages: Vec<UnderWriteback<V>>,
+    claim: Claim,
     permits: Vec<Permit>,
 }
 

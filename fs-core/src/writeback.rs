@@ -7,7 +7,7 @@ use delalloc::{
     wait_for_range,
 };
 use extent_tree::ExtentIoTree;
-use pagecache::Snapshot;
+use pagecache::{PAGE_SIZE, Snapshot};
 
 use crate::failures::WriteFailure;
 use crate::inode::Inode;
@@ -44,6 +44,8 @@ impl<V: Volume> Shared<V> {
             from = claim.range().end;
             self.queue_claim(inode, claim);
         }
+        // What was claimed and is gone ended here.
+        self.let_go(inode);
         wbc.nr_written()
     }
 
@@ -55,13 +57,14 @@ impl<V: Volume> Shared<V> {
         if !pieces.past_eof().is_empty() {
             inode.mapping.discard(pieces.past_eof());
         }
+        // For all of it at once: who waited for the next piece's bytes with those of the last one in
+        // hand could wait for others who do the same.
+        let bytes = claim.range().end - claim.range().start;
+        let mut permits = self.budget.acquire_helping(bytes, self.queue.pool());
         let mut last = None;
         for piece in pieces {
             let mut part = claim.split_to(piece.range.end);
-            let permit = self
-                .budget
-                .acquire_helping(piece.range.end - piece.range.start, self.queue.pool());
-            let mut permit = Some(permit);
+            let mut permit = Some(permits.split(piece.range.end - piece.range.start));
             while !part.range().is_empty() {
                 let Some(snapshot) = claim_pages(inode, &mut part) else {
                     break;
@@ -100,32 +103,46 @@ impl<V: Volume> Shared<V> {
     }
 
     /// Waits until the cache has room for `bytes` more, and lends a hand with what takes it.
+    ///
+    /// A writer is never refused memory: where nothing moves for a second it goes on without.
     pub(crate) fn make_room(self: &Arc<Self>, bytes: u64) {
-        while !self.cache.try_room(bytes) {
+        let mut idle = 0;
+        while !self.cache.try_room(bytes) && idle < 200 {
             if self.queue.pool().help() {
+                idle = 0;
                 continue;
             }
             // What is dirty in files that nobody writes back would stay there for ever.
-            if self.cache.writeback_bytes() == 0 && self.start_some() > 0 {
+            if self.cache.writeback_bytes() < bytes && self.start_some() > 0 {
+                idle = 0;
                 continue;
             }
-            self.writer.no_more();
+            let stats = self.cache.stats();
+            if stats.dirty + stats.writeback == 0 {
+                return;
+            }
             add(&self.counters.room_waits, 1);
-            self.cache.wait_for_room(bytes);
-            return;
+            idle = match self.writer.wait_progress() {
+                true => 0,
+                false => idle + 1,
+            };
         }
     }
 
-    /// Starts writeback of a file that has anything to write; of how many pages.
+    /// Starts writeback of files that have anything to write, until as much as a claim is on its
+    /// way; of how many pages.
     pub(crate) fn start_some(self: &Arc<Self>) -> u64 {
+        let mut pages = 0;
         for inode in self.all_loaded() {
-            let pages = self.start_writeback(&inode, WHOLE_FILE, SyncMode::None);
-            if pages > 0 {
-                add(&self.counters.pages_flushed_by_pressure, pages);
-                return pages;
+            if inode.delalloc.bytes() > 0 {
+                pages += self.start_writeback(&inode, WHOLE_FILE, SyncMode::None);
+            }
+            if pages * PAGE_SIZE >= MAX_CLAIM {
+                break;
             }
         }
-        0
+        add(&self.counters.pages_flushed_by_pressure, pages);
+        pages
     }
 
     /// Waits until `range` is on the device, with its metadata in the running transaction. Whether it
@@ -141,8 +158,9 @@ impl<V: Volume> Shared<V> {
             inode,
         };
         let _hurry = self.writer.hurry();
-        // A failure is recorded at the inode, where each handle is told.
-        let _ = wait_for_range(&writeback, range, until);
+        // A failure is recorded at the inode, where each handle is told. What failed is clean, so
+        // that there is an end to looking again.
+        while wait_for_range(&writeback, range.clone(), until).is_err() && until == Until::Clean {}
     }
 }
 

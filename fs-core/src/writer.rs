@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use compress::CodecId;
@@ -31,12 +32,13 @@ const BATCH_JOBS: usize = 64;
 
 /// An ordered extent on its way to the device.
 pub(crate) struct WriteJob<V: Volume> {
+    // Dropped first: what is claimable is not under writeback.
+    pub(crate) pages: Vec<UnderWriteback<V>>,
     pub(crate) shared: Arc<Shared<V>>,
     pub(crate) inode: Arc<Inode>,
     pub(crate) ordered: Ordered,
     pub(crate) handle: OrderedHandle<(), WriteFailure>,
     pub(crate) what: Submitted<V>,
-    pub(crate) pages: Vec<UnderWriteback<V>>,
     /// Given back when the bytes need no memory any more.
     pub(crate) permits: Vec<Permit>,
 }
@@ -147,13 +149,16 @@ impl<V: Volume> Writer<V> {
     }
 
     /// Waits until a batch is finished, or for a moment: what is still with the queue may be
-    /// anything.
-    pub(crate) fn wait_progress(&self) {
+    /// anything. Whether any was.
+    pub(crate) fn wait_progress(&self) -> bool {
+        let before = self.finished_bytes();
         let _hurry = self.hurry();
         let mut jobs = self.core.jobs.lock();
         self.core
             .progress
             .wait_for(&mut jobs, Duration::from_millis(5));
+        drop(jobs);
+        self.finished_bytes() != before
     }
 }
 
@@ -187,8 +192,11 @@ impl<V: Volume> Core<V> {
                 .iter()
                 .map(|job| range_len(&job.ordered.range()))
                 .sum();
-            // The last job may hold the last handle of the filesystem.
-            write_batch(batch);
+            // The last job may hold the last handle of the filesystem. What panics, a volume or an
+            // observer, costs the batch: what of it is dropped says so.
+            if catch_unwind(AssertUnwindSafe(|| write_batch(batch))).is_err() {
+                tracing::error!("a batch of writes panicked");
+            }
             self.finished_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.jobs.lock().busy -= taken;
             self.progress.notify_all();

@@ -46,14 +46,17 @@ impl<V: Volume> File<V> {
         // Nothing that is on its way may enter the trees behind the new end.
         self.shared
             .wait_range(&self.inode, dropped.clone(), Until::Clean);
-        self.inode.mapping.truncate(size);
-        self.inode.touch();
         // The size first: a commit in between leaves extents behind the end, which nobody sees, and
-        // not a file with zeroes that it never had.
-        self.shared.store_attrs(&self.inode)?;
-        let volume = &self.shared.volume;
-        let dropped = volume.drop_extents(self.inode.id, dropped);
-        dropped.map_err(Error::volume("truncating"))
+        // not a file with zeroes that it never had. What fails leaves the file as it is.
+        let (id, volume) = (self.inode.id, &self.shared.volume);
+        let cut = self.shared.store_smaller(id, size).and_then(|()| {
+            let dropped = volume.drop_extents(id, dropped);
+            dropped.map_err(Error::volume("truncating"))
+        });
+        self.inode.touch();
+        cut?;
+        self.inode.mapping.truncate(size);
+        Ok(())
     }
 
     /// Makes a range read as zeroes and gives its space back, where whole pages of it have any. The
@@ -72,16 +75,15 @@ impl<V: Volume> File<V> {
         let pages = Self::pages(&(range.start..self.end_of(range.end.min(MAX_SIZE), 0)?));
         let _guard = self.inode.lock(pages.clone());
         let size = self.size();
-        if range.start >= size {
-            return Ok(());
-        }
         self.shared
             .wait_range(&self.inode, pages.clone(), Until::Clean);
-        // The last page is whole as soon as all of it that the file has is meant.
+        // The last page is whole as soon as all of it that the file has is meant. Behind it there
+        // may be preallocated space.
+        let end = range.end / PAGE_SIZE * PAGE_SIZE;
         let end = if range.end >= size {
-            size.next_multiple_of(PAGE_SIZE)
+            end.max(size.next_multiple_of(PAGE_SIZE))
         } else {
-            range.end / PAGE_SIZE * PAGE_SIZE
+            end
         };
         let whole = range.start.next_multiple_of(PAGE_SIZE)..end;
         if whole.start < whole.end {
@@ -93,7 +95,7 @@ impl<V: Volume> File<V> {
             self.inode.mapping.discard(whole.clone());
             self.inode.touch();
         }
-        let range = range.start..range.end.min(size);
+        let range = range.start.min(size)..range.end.min(size);
         let before = range.start..range.end.min(whole.start);
         let behind = range.start.max(whole.end)..range.end;
         for part in [before, behind] {
@@ -130,6 +132,9 @@ impl<V: Volume> File<V> {
         let pages = Self::pages(&range);
         self.shared
             .wait_range(&self.inode, pages.clone(), Until::Clean);
+        // What can't be had is not to be had in part.
+        let holes = self.hole_bytes(pages.clone())?;
+        drop(self.reserve(0..holes)?);
         let mut at = pages.start;
         while at < pages.end {
             let maps = self.maps(at..pages.end.min(at + MAPS_AT_ONCE))?;
@@ -149,19 +154,59 @@ impl<V: Volume> File<V> {
         Ok(())
     }
 
+    fn hole_bytes(&self, pages: Range<u64>) -> Result<u64, Error> {
+        let mut at = pages.start;
+        let mut bytes = 0;
+        while at < pages.end {
+            let window = at..pages.end.min(at.saturating_add(MAPS_AT_ONCE));
+            for map in self.maps(window.clone())? {
+                if map.kind == ExtentKind::Hole {
+                    let end = map.start.saturating_add(map.len).min(window.end);
+                    bytes += end - map.start.max(window.start);
+                }
+            }
+            at = window.end;
+        }
+        Ok(bytes)
+    }
+
     /// Makes extents of content that is in the tree, or on its way there, before others are put beside
-    /// it.
+    /// it. The caller keeps writers away from the first page unless that was done before.
     pub(super) fn leave_the_tree(&self) -> Result<(), Error> {
-        let sector = u64::from(self.shared.limits.sector_size);
-        if self.inode.no_inline.swap(true, Ordering::Relaxed) || self.size() > sector {
+        if self.inode.no_inline.load(Ordering::Acquire) {
             return Ok(());
         }
+        let head = 0..PAGE_SIZE;
+        // From now on it is not planned any more; what was planned before ends here.
+        self.inode.no_inline.store(true, Ordering::Release);
         self.shared
-            .wait_range(&self.inode, 0..PAGE_SIZE, Until::Clean);
-        self.pin_tail(PAGE_SIZE)?;
-        self.shared
-            .wait_range(&self.inode, 0..PAGE_SIZE, Until::Clean);
-        Ok(())
+            .wait_range(&self.inode, head.clone(), Until::Clean);
+        let left = (|| {
+            if self.has_inline()? {
+                let mut bytes = vec![0; self.size().min(PAGE_SIZE) as usize];
+                self.read_exact(0, &mut bytes)?;
+                self.put(0, &bytes)?;
+                self.shared.wait_range(&self.inode, head, Until::Clean);
+            }
+            self.has_inline()
+        })();
+        if let Ok(false) = left {
+            return Ok(());
+        }
+        self.inode.no_inline.store(false, Ordering::Release);
+        left?;
+        self.told()?;
+        Err(Error::WrongType {
+            id: self.inode.id,
+            what: "its content could not be moved out of the tree",
+        })
+    }
+
+    fn has_inline(&self) -> Result<bool, Error> {
+        let maps = self.maps(0..PAGE_SIZE)?;
+        Ok(maps
+            .iter()
+            .any(|map| matches!(map.kind, ExtentKind::Inline { .. })))
     }
 
     /// Takes space for a hole, in smaller parts where there is no room for it in one place.
@@ -200,16 +245,49 @@ impl<V: Volume> File<V> {
         Ok(())
     }
 
-    /// Which parts of a range have preallocated space.
-    pub(super) fn preallocated(&self, range: Range<u64>) -> Result<Vec<Range<u64>>, Error> {
-        let maps = self.maps(range.clone())?;
-        let kept = maps.iter().filter(|map| map.kind == ExtentKind::Prealloc);
-        Ok(kept
-            .map(|map| {
-                let end = map.start.saturating_add(map.len);
-                map.start.max(range.start)..end.min(range.end)
-            })
-            .collect())
+    /// Reserves for a range out of the preallocated space that it touches, which is given up for
+    /// that; what of it lies elsewhere is kept. `None` if there is none, or not enough.
+    pub(super) fn reserve_preallocated<R>(
+        &self,
+        range: Range<u64>,
+        reserve: impl FnOnce() -> Option<R>,
+    ) -> Result<Option<R>, Error> {
+        // Extents end with windows, so these hold all of those that the range touches.
+        let whole =
+            range.start / MAX_PREALLOC * MAX_PREALLOC..range.end.next_multiple_of(MAX_PREALLOC);
+        let maps = self.maps(whole.clone())?;
+        let kept: Vec<Range<u64>> = maps
+            .iter()
+            .filter(|map| map.kind == ExtentKind::Prealloc)
+            .map(|map| map.start.max(whole.start)..(map.start + map.len).min(whole.end))
+            .collect();
+        if !kept
+            .iter()
+            .any(|part| part.start < range.end && range.start < part.end)
+        {
+            return Ok(None);
+        }
+        let (id, shared) = (self.inode.id, &self.shared);
+        let free = || {
+            let mut parts = kept.iter().cloned();
+            let dropped = parts.try_for_each(|part| shared.volume.drop_extents(id, part));
+            dropped.map_err(Error::volume("using preallocated space"))
+        };
+        let put_back = |reserved: bool| {
+            for part in &kept {
+                let rest = match reserved {
+                    true => [
+                        part.start..part.end.min(range.start),
+                        part.start.max(range.end)..part.end,
+                    ],
+                    false => [part.clone(), 0..0],
+                };
+                for rest in rest.into_iter().filter(|rest| rest.start < rest.end) {
+                    shared.preallocate_again(id, rest);
+                }
+            }
+        };
+        shared.reserve_freed(free, reserve, put_back)
     }
 
     /// Whether a page has neither data nor space on the volume nor anything in memory that is to be

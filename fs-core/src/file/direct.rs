@@ -7,6 +7,7 @@ use readpath::ReadContents;
 
 use super::File;
 use crate::error::Error;
+use crate::sync::Ordering;
 use crate::volume::{FileExtent, StoredExtent, Volume};
 use crate::writeback::MAX_CLAIM;
 
@@ -30,7 +31,10 @@ impl<V: Volume> File<V> {
         let end = self.end_of(offset, len)?;
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("write_direct", ino, offset, len).entered();
-        let _guard = self.lock_to_write(offset..end);
+        let _guard = match self.inode.no_inline.load(Ordering::Acquire) {
+            true => self.lock_to_write(offset..end),
+            false => self.inode.lock(0..end),
+        };
         self.leave_the_tree()?;
         self.pin_tail(offset)?;
         let waited = Self::pages(&(offset..end));

@@ -111,13 +111,13 @@ impl<V: Volume> File<V> {
                 ),
             };
             if put > 0 {
-                self.shared.grows_old(&self.inode);
                 let dirtied = at / PAGE_SIZE * PAGE_SIZE..(at + put).next_multiple_of(PAGE_SIZE);
                 self.inode.touch();
                 self.inode
                     .delalloc
                     .dirty(dirtied.clone(), reservation)
                     .ignore();
+                self.shared.grows_old(&self.inode);
                 self.shared
                     .observe(self.inode.id, &dirtied, PipelineStep::Dirtied);
                 add(&self.shared.counters.bytes_written, put);
@@ -144,7 +144,9 @@ impl<V: Volume> File<V> {
         }
         // What is dirty may need less room than was promised to it; what was overwritten or
         // truncated has come back; and some comes back with a commit only.
-        shared.start_writeback(&self.inode, WHOLE_FILE, SyncMode::All);
+        for inode in shared.all_loaded() {
+            shared.start_writeback(&inode, WHOLE_FILE, SyncMode::All);
+        }
         let _ = shared.queue.drain();
         shared.writer.drain();
         if let Some(reservation) = shared.reserve_anew(reserve) {
@@ -155,18 +157,7 @@ impl<V: Volume> File<V> {
             return Ok(reservation);
         }
         // What was preallocated here is for this.
-        let kept = self.preallocated(Self::pages(&range))?;
-        let free = || {
-            let volume = &shared.volume;
-            let mut dropped = kept.iter().cloned();
-            dropped
-                .try_for_each(|part| volume.drop_extents(self.inode.id, part))
-                .map_err(Error::volume("using preallocated space"))
-        };
-        let reservation = match kept.is_empty() {
-            true => None,
-            false => shared.reserve_freed(free, reserve)?,
-        };
+        let reservation = self.reserve_preallocated(Self::pages(&range), reserve)?;
         reservation.ok_or_else(|| Error::NoSpace {
             wanted: range.end - range.start,
             available: shared.ledger.available(delalloc::Space::Data),
@@ -185,7 +176,10 @@ impl<V: Volume> File<V> {
     /// Locks what a write of `range` changes: its pages and, where the file grows, all from its last
     /// page on.
     pub(super) fn lock_to_write(&self, range: Range<u64>) -> RangeGuard<'_> {
+        let sector = u64::from(self.shared.limits.sector_size);
         let start_now = || match self.size() {
+            // Content that is in the tree may have to leave it.
+            size if range.end > size && size <= sector => 0,
             size if range.end > size => range.start.min(size),
             _ => range.start,
         };
@@ -227,6 +221,7 @@ impl<V: Volume> File<V> {
         }
         self.inode.touch();
         self.inode.delalloc.dirty(start..end, reservation).ignore();
+        self.shared.grows_old(&self.inode);
         Ok(())
     }
 }

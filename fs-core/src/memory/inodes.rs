@@ -125,7 +125,14 @@ impl Inodes {
     }
 
     pub(super) fn link(&mut self, id: InodeId, dir: InodeId, name: &[u8]) -> VolumeResult<()> {
-        let file_type = self.get(id)?.attrs.file_type;
+        let attrs = &self.get(id)?.attrs;
+        let file_type = attrs.file_type;
+        if attrs.nlink == 0 {
+            return Err(error(
+                VolumeErrorKind::NotFound,
+                format!("inode {} was removed", id.ino),
+            ));
+        }
         if file_type == FileType::Directory {
             return Err(error(
                 VolumeErrorKind::Invalid,

@@ -85,9 +85,13 @@ impl<V: Volume> File<V> {
         let all = 0..size.next_multiple_of(PAGE_SIZE);
         self.shared
             .wait_range(&self.inode, all, delalloc::Until::Written);
+        // Longer where there is nothing: a hole may be as long as a file can be.
+        let mut look = 64 << 20;
         while from < size {
             let start = from / PAGE_SIZE * PAGE_SIZE;
-            let window = start..size.next_multiple_of(PAGE_SIZE).min(start + (64 << 20));
+            let end = size.next_multiple_of(PAGE_SIZE);
+            let window = start..end.min(start.saturating_add(look));
+            look = look.saturating_mul(2);
             for map in self.maps(window.clone())? {
                 let end = map.start.saturating_add(map.len);
                 match (&map.kind, &mut found) {

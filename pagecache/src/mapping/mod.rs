@@ -147,6 +147,17 @@ impl Mapping {
         self.inner.state.lock().tally.size
     }
 
+    /// Whether nothing of it is in the cache, nor on its way from there.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.inner
+            .state
+            .lock()
+            .folios
+            .first_in(0..u64::MAX)
+            .is_none()
+    }
+
     /// Bytes of this mapping's dirty pages.
     #[must_use]
     pub fn dirty_bytes(&self) -> u64 {
