@@ -25,10 +25,10 @@
 //! - I1: space is reserved before a range becomes delalloc; whoever takes the range takes the
 //!   reservation along, and it is settled once on every path.
 //! - I2: a range is claimed once; what is in flight or ordered is not claimed again.
-//! - I3: no lock is held while a piece is queued. A buffer under compression is shared with
+//! - I3: no lock but that of the range that a writer changes is held while a piece is queued. A buffer under compression is shared with
 //!   writers, who copy it before they change it.
-//! - I4: allocation and the joining of raw pieces depend on the order of claims alone, and the
-//!   order of claims on the calls of the writers alone.
+//! - I4: allocation and the joining of raw pieces depend on the order of claims alone; and that, with
+//!   one file written at a time and no [`Background`], on the calls of its writer alone.
 //! - I5: the volume knows an extent before its pages may leave the cache.
 //! - I6: after [`Filesystem::unmount`] nothing is dirty, in flight, ordered, reserved, queued
 //!   or being read.

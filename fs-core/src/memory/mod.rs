@@ -38,8 +38,7 @@ impl Locator for MemoryLocator {
 
 /// Files, directories and extents in memory.
 ///
-/// Locking: inodes and space have a mutex each, never held together except in
-/// `insert_extent` and `drop_extents`, inodes first.
+/// Locking: inodes and space have a mutex each, taken in that order where both are.
 #[derive(Debug)]
 pub struct MemoryVolume {
     inodes: Mutex<Inodes>,

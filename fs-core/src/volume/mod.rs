@@ -127,7 +127,7 @@ pub trait ExtentStore {
     ) -> VolumeResult<Vec<ExtentMap<Self::Locator>>>;
     /// Records an extent whose bytes are on the device: drops what `extent` covers, then inserts
     /// it together with its checksums. Called once an ordered extent finishes, in submission
-    /// order. An extent that `allocate` gave passes from reserved to used here.
+    /// order, or by a direct writer, of whose range none is on its way. An extent that `allocate` gave passes from reserved to used here.
     fn insert_extent(&self, id: InodeId, extent: FileExtent<Self::Locator>) -> VolumeResult<()>;
     /// Makes `data` the whole content of a small file, dropping all its extents. `ram_bytes` is
     /// the length once decompressed.

@@ -5,6 +5,8 @@
     reason = "each test uses a part of it"
 )]
 
+pub(crate) mod gate;
+
 use bytes::Bytes;
 use compress::CodecId;
 use fs_core::{

@@ -52,7 +52,6 @@ pub(crate) fn field(ground: &Ground) -> Field {
     for (name, algorithm) in [
         ("ours: ubtrfs pack, zstd:3", "zstd:3"),
         ("the same without compression", "none"),
-        ("the same, zlib:3", "zlib:3"),
     ] {
         let image = ground.work.join("noise-image");
         let words = [text(&ground.ubtrfs), "pack", "-q", "-c", algorithm];

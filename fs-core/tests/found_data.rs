@@ -1,0 +1,344 @@
+//! Bugs that were found by looking for them, each a test named after what went wrong.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use fs_core::memory::FaultOp;
+use fs_core::{
+    Background, ExtentKind, ExtentStore, InodeId, InodeStore, MemoryVolume, PipelineStep,
+};
+use support::gate::*;
+use support::*;
+
+fn ageing() -> Background {
+    Background {
+        expire: ms(50),
+        interval: ms(10),
+        dirty_background: u64::MAX,
+        dirty_limit: u64::MAX,
+    }
+}
+
+#[test]
+fn a_size_that_could_not_be_stored_was_forgotten() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.write(0, &noise(100_000, 1)).unwrap();
+        f.sync_range(0..u64::MAX, true).unwrap();
+        drop(f);
+        fs.volume().faults().fail_nth(FaultOp::Metadata, 1);
+        assert!(fs.sync().is_err());
+        fs.sync().unwrap();
+        assert_eq!(fs.attrs(id).unwrap().size, 100_000);
+    });
+}
+
+#[test]
+fn sync_forgot_what_was_written_meanwhile() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.set_size(100).unwrap();
+        fs.volume().faults().delay(FaultOp::Metadata, ms(500));
+        let fs2 = fs.clone();
+        let t = std::thread::spawn(move || fs2.sync().unwrap());
+        sleep(150);
+        fs.volume().faults().delay(FaultOp::Metadata, ms(0));
+        f.write(0, &noise(100_000, 1)).unwrap();
+        f.sync_range(0..u64::MAX, true).unwrap();
+        drop(f);
+        t.join().unwrap();
+        fs.sync().unwrap();
+        assert_eq!(fs.attrs(id).unwrap().size, 100_000);
+    });
+}
+
+#[test]
+fn fsync_did_not_wait_for_the_size_that_another_stored() {
+    within(20, || {
+        let fs = filesystem(remembering());
+        let id = new_file(&fs, "a");
+        fs.sync().unwrap();
+        let (a, b) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+        a.write(0, &noise(100_000, 1)).unwrap();
+        a.sync_range(0..u64::MAX, true).unwrap();
+        fs.volume().faults().delay(FaultOp::Metadata, ms(1000));
+        let t = std::thread::spawn(move || a.fsync().unwrap());
+        sleep(200);
+        b.fsync().unwrap(); // returned Ok: the size must be durable
+        fs.volume().power_cut();
+        let size = fs.volume().attrs(id).unwrap().size;
+        t.join().unwrap();
+        assert_eq!(size, 100_000);
+    });
+}
+
+#[test]
+fn a_truncation_stored_a_size_before_the_bytes() {
+    within(20, || {
+        let fs = filesystem(remembering());
+        let id = new_file(&fs, "a");
+        let o = new_file(&fs, "o");
+        fs.sync().unwrap();
+        let f = fs.open(id).unwrap();
+        f.write(0, &noise(1 << 20, 1)).unwrap();
+        f.set_size(512 << 10).unwrap();
+        let of = fs.open(o).unwrap();
+        of.write(0, b"x").unwrap();
+        of.fsync().unwrap();
+        fs.volume().power_cut();
+        let size = fs.volume().attrs(id).unwrap().size;
+        let maps = fs.volume().extent_maps(id, 0..512 << 10).unwrap();
+        let holes = maps.iter().any(|m| m.kind == ExtentKind::Hole);
+        assert!(size == 0 || !holes, "size {size}, holes {holes}");
+    });
+}
+
+#[test]
+fn fsync_stored_the_size_of_an_append_that_was_not_written() {
+    within(20, || {
+        let state = Arc::new((Mutex::new((0u32, 0u32)), Condvar::new())); // (arrived, let go)
+        let st = state.clone();
+        let fs = builder(remembering())
+            .observe(move |e| {
+                if e.step == PipelineStep::Written {
+                    let mut g = st.0.lock().unwrap();
+                    g.0 += 1;
+                    let me = g.0;
+                    st.1.notify_all();
+                    while g.1 < me {
+                        g = st.1.wait(g).unwrap();
+                    }
+                }
+            })
+            .build()
+            .unwrap();
+        let arrived = |n| {
+            let mut g = state.0.lock().unwrap();
+            while g.0 < n {
+                g = state.1.wait(g).unwrap();
+            }
+        };
+        let go = |n| {
+            state.0.lock().unwrap().1 = n;
+            state.1.notify_all();
+        };
+        let id = new_file(&fs, "a");
+        let (a, b) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+        a.write(0, &noise(8192, 1)).unwrap();
+        let t = std::thread::spawn(move || a.fsync().unwrap());
+        arrived(1);
+        sleep(100);
+        b.write(8192, &noise(8192, 2)).unwrap();
+        go(1);
+        arrived(2);
+        sleep(100);
+        b.write(16384, &noise(8192, 3)).unwrap();
+        go(2);
+        t.join().unwrap();
+        fs.volume().power_cut();
+        let size = fs.volume().attrs(id).unwrap().size;
+        let maps = fs.volume().extent_maps(id, 0..size).unwrap();
+        go(99);
+        assert!(
+            !maps.iter().any(|m| m.kind == ExtentKind::Hole),
+            "size {size}, {maps:?}"
+        );
+    });
+}
+
+#[test]
+fn a_write_was_lost_in_a_file_of_one_sector() {
+    within(60, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let mut lost = 0;
+        let t0 = Instant::now();
+        let mut n = 0;
+        while t0.elapsed() < Duration::from_secs(4) && lost == 0 {
+            n += 1;
+            let id = new_file(&fs, &format!("f{n}"));
+            let (a, b) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+            a.write(0, &noise(4096, 1)).unwrap();
+            let bar = Arc::new(std::sync::Barrier::new(2));
+            let bar2 = bar.clone();
+            let t = std::thread::spawn(move || {
+                bar2.wait();
+                for _ in 0..(n % 50) {
+                    std::hint::spin_loop();
+                }
+                b.write(100_000, b"far").unwrap();
+            });
+            bar.wait();
+            a.write(0, &[n as u8; 4096]).unwrap();
+            t.join().unwrap();
+            let mut got = [0; 4096];
+            a.read(0, &mut got).unwrap();
+            if got != [n as u8; 4096] {
+                lost += 1;
+            }
+            drop(a);
+            if n % 100 == 0 {
+                fs.sync().unwrap();
+            }
+        }
+        assert_eq!(lost, 0, "in {n} rounds");
+    });
+}
+
+#[test]
+fn seeking_data_in_a_huge_hole_did_not_end() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        f.set_size(1 << 62).unwrap();
+        assert_eq!(f.seek_data(0).unwrap(), None);
+    });
+}
+
+#[test]
+fn a_failed_truncation_showed_old_bytes_later() {
+    within(20, || {
+        for nth in [1, 2] {
+            let fs = filesystem(MemoryVolume::new(u64::MAX));
+            let id = new_file(&fs, "a");
+            let f = fs.open(id).unwrap();
+            f.write(0, &noise(1 << 20, 1)).unwrap();
+            f.fsync().unwrap();
+            fs.volume().faults().fail_nth(FaultOp::Metadata, nth);
+            assert!(f.set_size(0).is_err());
+            let after = f.size();
+            f.set_size(1 << 20).unwrap();
+            f.fsync().unwrap();
+            fs.drop_caches();
+            let all = content(&fs, id);
+            assert!(
+                after == 1 << 20 || all == vec![0; 1 << 20],
+                "nth {nth}: size() said {after} after the error, and old bytes are back"
+            );
+        }
+    });
+}
+
+#[test]
+fn the_second_file_that_failed_was_told_to_nobody() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        fs.volume().faults().fail_every(FaultOp::Write, true);
+        for n in ["a", "b"] {
+            let f = fs.open(new_file(&fs, n)).unwrap();
+            f.write(0, &noise(100_000, 1)).unwrap();
+            f.finish().unwrap();
+        }
+        assert!(fs.sync().is_err());
+        fs.volume().faults().fail_every(FaultOp::Write, false);
+        assert!(fs.sync().is_err(), "of the other one");
+        fs.sync().unwrap();
+    });
+}
+
+#[test]
+fn attributes_showed_a_size_of_the_past() {
+    within(40, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let cur = Arc::new(Mutex::new(None::<InodeId>));
+        let c2 = cur.clone();
+        let fs2 = fs.clone();
+        let stop = Arc::new(AtomicBool::new(false));
+        let s2 = stop.clone();
+        let t = std::thread::spawn(move || {
+            let mut bad = 0;
+            let mut n = 0u64;
+            while !s2.load(SeqCst) {
+                let id = *c2.lock().unwrap();
+                if let Some(id) = id {
+                    n += 1;
+                    if fs2.attrs(id).unwrap().size != 9000 {
+                        bad += 1;
+                    }
+                }
+            }
+            (bad, n)
+        });
+        let t0 = Instant::now();
+        let mut n = 0;
+        while t0.elapsed() < Duration::from_secs(3) {
+            n += 1;
+            let id = new_file(&fs, &n.to_string());
+            let f = fs.open(id).unwrap();
+            f.write(0, &[n as u8; 9000]).unwrap();
+            *cur.lock().unwrap() = Some(id);
+            f.finish().unwrap();
+            sleep(0);
+            if n % 64 == 0 {
+                *cur.lock().unwrap() = None;
+                fs.sync().unwrap();
+            }
+        }
+        stop.store(true, SeqCst);
+        let (bad, polls) = t.join().unwrap();
+        assert_eq!(bad, 0, "of {polls} polls, {n} files");
+    });
+}
+
+#[test]
+fn a_panic_on_the_writer_thread_hung_all_others() {
+    within(20, || {
+        let once = AtomicBool::new(false);
+        let fs = builder(MemoryVolume::new(u64::MAX))
+            .observe(move |e| {
+                if e.step == PipelineStep::Written && !once.swap(true, SeqCst) {
+                    panic!("observer")
+                }
+            })
+            .build()
+            .unwrap();
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        f.write(0, &noise(100_000, 1)).unwrap();
+        assert!(f.fsync().is_err());
+        f.write(0, &noise(100_000, 2)).unwrap();
+        f.fsync().unwrap();
+    });
+}
+
+#[test]
+fn zeroes_of_a_punched_page_did_not_age() {
+    within(20, || {
+        let fs = builder(MemoryVolume::new(u64::MAX))
+            .background(Some(ageing()))
+            .build()
+            .unwrap();
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        f.write(0, &noise(100_000, 1)).unwrap();
+        f.fsync().unwrap();
+        sleep(200);
+        f.punch_hole(100..200).unwrap();
+        sleep(1500);
+        assert_eq!(fs.cache_stats().dirty, 0);
+    });
+}
+
+#[test]
+fn what_was_dirtied_on_its_way_did_not_age() {
+    within(20, || {
+        let fs = builder(MemoryVolume::new(u64::MAX))
+            .background(Some(ageing()))
+            .build()
+            .unwrap();
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        fs.volume().faults().delay(FaultOp::Write, ms(400));
+        f.write(0, &noise(8192, 1)).unwrap();
+        sleep(150);
+        f.write(0, &noise(8192, 2)).unwrap();
+        sleep(100);
+        fs.volume().faults().delay(FaultOp::Write, ms(0));
+        sleep(2000);
+        assert_eq!(fs.cache_stats().dirty, 0);
+    });
+}

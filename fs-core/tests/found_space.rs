@@ -1,0 +1,284 @@
+//! Bugs that were found by looking for them, each a test named after what went wrong.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use fs_core::memory::FaultOp;
+use fs_core::{
+    ErrorKind, ExtentKind, ExtentStore, FileType, InodeId, InodeStore, MemoryVolume, PipelineStep,
+    Policy,
+};
+use support::gate::*;
+use support::*;
+
+#[test]
+fn one_page_of_preallocated_space_was_of_no_use() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(4 << 20));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.allocate(0..1 << 20, false).unwrap();
+        let o = fs.open(new_file(&fs, "b")).unwrap();
+        let _ = o.write(0, &noise(4 << 20, 1)).unwrap_err();
+        o.fsync().unwrap();
+        let r = f.write(8192, &noise(4096, 2));
+        assert!(r.is_ok(), "{r:?}");
+    });
+}
+
+#[test]
+fn direct_writes_did_not_use_preallocated_space() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(4 << 20));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.allocate(0..1 << 20, false).unwrap();
+        let o = fs.open(new_file(&fs, "b")).unwrap();
+        let _ = o.write(0, &noise(4 << 20, 1)).unwrap_err();
+        o.fsync().unwrap();
+        let r = f.write_direct(0, &Bytes::from(noise(4096, 2)));
+        assert!(r.is_ok(), "{r:?}");
+    });
+}
+
+#[test]
+fn a_write_that_failed_lost_the_preallocation() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(4 << 20));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.allocate(0..64 << 10, true).unwrap();
+        let o = fs.open(new_file(&fs, "b")).unwrap();
+        o.write(0, &noise((4 << 20) - (64 << 10), 1)).unwrap();
+        o.fsync().unwrap();
+        let r = f.write(0, &noise(128 << 10, 2));
+        let maps = fs.volume().extent_maps(id, 0..64 << 10).unwrap();
+        assert!(r.is_err());
+        assert!(
+            maps.iter().all(|m| m.kind == ExtentKind::Prealloc),
+            "{maps:?}"
+        );
+    });
+}
+
+#[test]
+fn a_file_that_was_opened_anew_lost_its_preallocation() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        fs.open(id).unwrap().allocate(0..1 << 20, true).unwrap();
+        fs.sync().unwrap();
+        let before = fs.volume().bytes_allocated();
+        let f = fs.open(id).unwrap();
+        f.write(0, b"small").unwrap();
+        f.fsync().unwrap();
+        assert!(
+            fs.volume().bytes_allocated() > before / 2,
+            "{before} before, {} now",
+            fs.volume().bytes_allocated()
+        );
+    });
+}
+
+#[test]
+fn preallocated_space_was_put_beside_content_in_the_tree() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.write(0, b"small").unwrap();
+        f.fsync().unwrap();
+        fs.volume().faults().fail_nth(FaultOp::Allocate, 1);
+        let r = f.allocate(4096..1 << 20, true);
+        let maps = fs.volume().extent_maps(id, 0..1 << 20).unwrap();
+        let inline = maps
+            .iter()
+            .any(|m| matches!(m.kind, ExtentKind::Inline { .. }));
+        let pre = maps.iter().any(|m| matches!(m.kind, ExtentKind::Prealloc));
+        assert!(!(inline && pre), "{r:?}, inline beside preallocated");
+    });
+}
+
+#[test]
+fn a_file_removed_while_it_was_claimed_stayed() {
+    within(20, || {
+        let (fs, gate) = gated(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.write(0, &noise(100_000, 1)).unwrap();
+        f.fsync().unwrap();
+        f.write(0, &noise(100_000, 2)).unwrap();
+        gate.shut(PipelineStep::Claimed, id.ino);
+        let fs2 = fs.clone();
+        let t = std::thread::spawn(move || fs2.sync().unwrap());
+        gate.wait_inside();
+        fs.unlink(fs.root(), b"a").unwrap();
+        drop(f);
+        gate.open();
+        t.join().unwrap();
+        fs.sync().unwrap();
+        assert_eq!(
+            (fs.volume().bytes_allocated(), fs.attrs(id).is_err()),
+            (0, true)
+        );
+    });
+}
+
+#[test]
+fn a_file_removed_while_its_writeback_ended_stayed() {
+    within(60, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let t0 = Instant::now();
+        let mut n = 0u64;
+        let mut left = 0;
+        while t0.elapsed() < Duration::from_secs(3) && left == 0 {
+            n += 1;
+            let name = format!("{n}");
+            let id = new_file(&fs, &name);
+            let f = fs.open(id).unwrap();
+            f.write(0, b"some").unwrap();
+            f.finish().unwrap();
+            for _ in 0..(n % 400) * 4 {
+                std::hint::spin_loop();
+            }
+            fs.unlink(fs.root(), name.as_bytes()).unwrap();
+            if n.is_multiple_of(500) {
+                fs.sync().unwrap();
+            }
+            if n.is_multiple_of(500) {
+                for k in n - 499..=n {
+                    if fs
+                        .volume()
+                        .attrs(InodeId {
+                            tree: 0,
+                            ino: 256 + k,
+                        })
+                        .is_ok()
+                    {
+                        left += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(left, 0, "orphans left after {n}");
+    });
+}
+
+#[test]
+fn promises_to_other_files_were_not_called_in() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(4 << 20));
+        let b = fs.open(new_file(&fs, "b")).unwrap();
+        b.write(0, &text(3 << 20)).unwrap();
+        let a = fs.open(new_file(&fs, "a")).unwrap();
+        let r = a.write(0, &noise(2 << 20, 1));
+        assert!(r.is_ok(), "{r:?}");
+    });
+}
+
+#[test]
+fn a_hole_behind_the_end_gave_nothing_back() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        f.allocate(0..1 << 20, true).unwrap();
+        f.punch_hole(0..1 << 20).unwrap();
+        fs.sync().unwrap();
+        assert_eq!(fs.volume().bytes_allocated(), 0);
+    });
+}
+
+#[test]
+fn a_hopeless_allocation_took_all_there_was() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(1 << 20));
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        let _ = f.allocate(0..1 << 40, true).unwrap_err();
+        let other = fs.open(new_file(&fs, "b")).unwrap();
+        assert_eq!(fs.volume().bytes_allocated(), 0);
+        other.write(0, &noise(8192, 1)).unwrap();
+    });
+}
+
+#[test]
+fn many_who_synced_waited_for_each_others_bytes() {
+    within(25, move || {
+        let data = noise(512 << 10, 1);
+        // More than the budget has pieces.
+        let n = 80_u64;
+        let fs = builder(MemoryVolume::new(u64::MAX))
+            .policy(Policy::Never)
+            .cache_bytes(512 << 20)
+            .build()
+            .unwrap();
+        let files: Vec<_> = (0..n)
+            .map(|i| {
+                let f = fs.open(new_file(&fs, &i.to_string())).unwrap();
+                f.write(0, &data).unwrap();
+                f
+            })
+            .collect();
+        let bar = std::sync::Barrier::new(n as usize);
+        std::thread::scope(|s| {
+            for f in &files {
+                let bar = &bar;
+                s.spawn(move || {
+                    bar.wait();
+                    f.fsync().unwrap()
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn writers_slept_in_a_cache_full_of_dirty_files() {
+    within(25, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        std::thread::scope(|s| {
+            for t in 0..4u64 {
+                let fs = &fs;
+                s.spawn(move || {
+                    let mut keep = Vec::new();
+                    for n in 0..1500 {
+                        let f = fs.open(new_file(fs, &format!("{t}.{n}"))).unwrap();
+                        f.write(0, &noise(20_000, n + 1)).unwrap();
+                        keep.push(f);
+                    }
+                });
+            }
+        });
+    });
+}
+
+#[test]
+fn a_creation_that_failed_left_the_name() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        fs.set_policy(fs.root(), Some(Policy::Never)).unwrap();
+        fs.volume().faults().fail_nth(FaultOp::Metadata, 2);
+        assert!(
+            fs.create(fs.root(), b"a", &inode(FileType::Regular))
+                .is_err()
+        );
+        assert_eq!(fs.lookup(fs.root(), b"a").unwrap(), None);
+    });
+}
+
+#[test]
+fn a_removed_file_was_given_a_name() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        fs.unlink(fs.root(), b"a").unwrap();
+        let error = fs.link(id, fs.root(), b"b").unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(fs.lookup(fs.root(), b"b").unwrap(), None);
+        drop(f);
+        assert!(fs.attrs(id).is_err());
+    });
+}

@@ -1,0 +1,82 @@
+//! Steps of the pipeline that a test can hold up, and a watchdog.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use fs_core::memory::Faults;
+use fs_core::{Filesystem, MemoryVolume, PipelineEvent, PipelineStep};
+
+use super::builder;
+
+/// A hang is a failure.
+pub(crate) fn within<T: Send + 'static>(
+    seconds: u64,
+    test: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let (send, receive) = mpsc::channel();
+    let thread = std::thread::spawn(move || send.send(test()));
+    match receive.recv_timeout(Duration::from_secs(seconds)) {
+        Ok(done) => done,
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(mpsc::RecvTimeoutError::Disconnected) => {
+            std::panic::resume_unwind(thread.join().unwrap_err())
+        }
+    }
+}
+
+pub(crate) fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+pub(crate) fn sleep(n: u64) {
+    std::thread::sleep(ms(n));
+}
+
+pub(crate) fn remembering() -> MemoryVolume {
+    MemoryVolume::with_faults(u64::MAX, Faults::remembering_commits())
+}
+
+/// Holds up whoever comes to a step of an inode while it is shut.
+#[derive(Default)]
+pub(crate) struct Gate {
+    shut: Mutex<Option<(PipelineStep, u64)>>,
+    changed: Condvar,
+    inside: AtomicUsize,
+}
+
+impl Gate {
+    pub(crate) fn shut(&self, step: PipelineStep, ino: u64) {
+        *self.shut.lock().unwrap() = Some((step, ino));
+    }
+
+    pub(crate) fn open(&self) {
+        *self.shut.lock().unwrap() = None;
+        self.changed.notify_all();
+    }
+
+    fn see(&self, event: &PipelineEvent) {
+        let mut shut = self.shut.lock().unwrap();
+        while *shut == Some((event.step, event.id.ino)) {
+            self.inside.fetch_add(1, SeqCst);
+            shut = self.changed.wait(shut).unwrap();
+            self.inside.fetch_sub(1, SeqCst);
+        }
+    }
+
+    pub(crate) fn wait_inside(&self) {
+        let start = Instant::now();
+        while self.inside.load(SeqCst) == 0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "nobody came");
+            sleep(1);
+        }
+    }
+}
+
+/// A filesystem whose steps can be held up.
+pub(crate) fn gated(volume: MemoryVolume) -> (Filesystem<MemoryVolume>, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let sees = Arc::clone(&gate);
+    let fs = builder(volume).observe(move |event| sees.see(event));
+    (fs.build().unwrap(), gate)
+}
