@@ -91,7 +91,10 @@ impl<V: Volume> Filesystem<V> {
     /// What has been done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.counters.snapshot()
+        Stats {
+            budget_waits: self.shared.budget.waited(),
+            ..self.shared.counters.snapshot()
+        }
     }
 
     /// Evicts everything clean from the cache, as far as nobody holds it, and returns how many bytes

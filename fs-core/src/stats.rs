@@ -53,6 +53,8 @@ counters! {
     pages_flushed_by_amount,
     /// Pages whose writeback was started because the cache had no room.
     pages_flushed_by_pressure,
+    /// Times that writeback waited for the byte budget of what is in transit.
+    budget_waits,
     /// Times that a writer found no room in the cache and waited for it.
     room_waits,
     /// Times that a writer was slowed down because much was dirty.

@@ -108,7 +108,11 @@ impl<V: Volume> File<V> {
         let range = offset..end;
         self.shared
             .wait_range(&self.inode, Self::pages(&range), Until::Written);
-        let apart = Mapping::with_size(&self.shared.cache, self.size());
-        Ok(self.read_through(&apart, |reads, file| reads.read_bytes(file, range, 0))?)
+        self.undisturbed(offset, end - offset, || {
+            let apart = Mapping::with_size(&self.shared.cache, self.size());
+            Ok(self.read_through(&apart, |reads, file| {
+                reads.read_bytes(file, range.clone(), 0)
+            })?)
+        })
     }
 }
