@@ -1,72 +1,15 @@
 //! Data in transit: what is written comes back, and every step of its way is taken in order.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod support;
+
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use compress::CodecId;
 use fs_core::memory::{FaultOp, Faults};
 use fs_core::{
-    Compression, ErrorKind, FileType, Filesystem, InodeId, InodeStore, MemoryVolume, NewInode,
-    PipelineEvent, PipelineStep, Timestamp,
+    ErrorKind, Filesystem, InodeId, InodeStore, MemoryVolume, PipelineEvent, PipelineStep,
 };
-use proptest::prelude::*;
-
-const ZSTD: Option<Compression> = Some(Compression {
-    codec: CodecId::ZSTD,
-    level: 3,
-});
-
-fn regular() -> NewInode {
-    NewInode {
-        file_type: FileType::Regular,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        rdev: (0, 0),
-        atime: Timestamp::default(),
-        mtime: Timestamp::default(),
-        ctime: Timestamp::default(),
-        otime: Timestamp::default(),
-        symlink_target: Bytes::new(),
-    }
-}
-
-fn filesystem(volume: MemoryVolume) -> Filesystem<MemoryVolume> {
-    Filesystem::builder(volume)
-        .threads(2)
-        .cache_bytes(8 << 20)
-        .queue_bytes(8 << 20)
-        .compression(ZSTD)
-        .build()
-        .unwrap()
-}
-
-fn new_file(fs: &Filesystem<MemoryVolume>, name: &str) -> InodeId {
-    fs.create(fs.root(), name.as_bytes(), &regular()).unwrap()
-}
-
-fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..len).map(|_| next()).collect()
-}
-
-fn text(len: usize) -> Vec<u8> {
-    (0..len).map(|i| b"delayed allocation "[i % 19]).collect()
-}
-
-fn content(fs: &Filesystem<MemoryVolume>, id: InodeId) -> Vec<u8> {
-    let file = fs.open(id).unwrap();
-    let mut all = vec![0xee; file.size() as usize];
-    assert_eq!(file.read(0, &mut all).unwrap(), all.len());
-    all
-}
+use support::*;
 
 #[test]
 fn a_file_goes_through_every_step_in_order() {
@@ -74,7 +17,7 @@ fn a_file_goes_through_every_step_in_order() {
     let sink = Arc::clone(&seen);
     let fs = Filesystem::builder(MemoryVolume::new(u64::MAX))
         .threads(2)
-        .compression(ZSTD)
+        .compression(Some(ZSTD))
         .observe(move |event: &PipelineEvent| sink.lock().unwrap().push(event.clone()))
         .build()
         .unwrap();
@@ -334,70 +277,4 @@ fn what_was_synced_survives_a_power_cut() {
     file.write(300_000, &text(10)).unwrap();
     fs.volume().power_cut();
     assert_eq!(fs.volume().attrs(id).unwrap().size, 300_000);
-}
-
-#[derive(Debug, Clone)]
-enum Op {
-    Write { at: u64, len: usize, seed: u64 },
-    Resize(u64),
-    Fsync,
-    Sync,
-    Read { at: u64, len: usize },
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let at = 0..400_000_u64;
-    prop_oneof![
-        4 => (at.clone(), 1..150_000_usize, any::<u64>())
-            .prop_map(|(at, len, seed)| Op::Write { at, len, seed }),
-        1 => at.clone().prop_map(Op::Resize),
-        1 => Just(Op::Fsync),
-        1 => Just(Op::Sync),
-        2 => (at, 1..200_000_usize).prop_map(|(at, len)| Op::Read { at, len }),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn a_file_is_a_vector_of_bytes(ops in prop::collection::vec(op(), 1..24), shuffle in any::<u64>()) {
-        let fs = filesystem(MemoryVolume::new(u64::MAX));
-        fs.volume().faults().shuffle_writes(shuffle);
-        let id = new_file(&fs, "a");
-        let file = fs.open(id).unwrap();
-        let mut oracle: Vec<u8> = Vec::new();
-        for op in ops {
-            match op {
-                Op::Write { at, len, seed } => {
-                    let data = if seed % 2 == 0 { noise(len, seed) } else { text(len) };
-                    file.write(at, &data).unwrap();
-                    let end = at as usize + len;
-                    if oracle.len() < end {
-                        oracle.resize(end, 0);
-                    }
-                    oracle[at as usize..end].copy_from_slice(&data);
-                }
-                Op::Resize(size) => {
-                    file.set_size(size).unwrap();
-                    oracle.resize(size as usize, 0);
-                }
-                Op::Fsync => file.fsync().unwrap(),
-                Op::Sync => fs.sync().unwrap(),
-                Op::Read { at, len } => {
-                    let mut got = vec![0xdd; len];
-                    let n = file.read(at, &mut got).unwrap();
-                    let from = (at as usize).min(oracle.len());
-                    let to = (from + len).min(oracle.len());
-                    prop_assert_eq!(n, to - from);
-                    prop_assert!(got[..n] == oracle[from..to]);
-                }
-            }
-        }
-        prop_assert_eq!(file.size(), oracle.len() as u64);
-        drop(file);
-        fs.sync().unwrap();
-        prop_assert!(content(&fs, id) == oracle);
-        fs.unmount().unwrap();
-    }
 }
