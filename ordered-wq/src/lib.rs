@@ -38,7 +38,11 @@
 //!   owner through [`OrderedQueue::drain`].
 //! - I7: a sleeper is woken once, when what it waits for is so. A worker is
 //!   woken only for a job that no thread awake is sure to take.
-//! - I8: permits are granted in the order in which they were asked for.
+//! - I8: permits are granted in the order in which they were asked for; those who
+//!   had to wait get theirs once half of the budget is free.
+//! - I9: while items of a queue are pending, a job of it waits in the pool or is
+//!   about to, and never two. A worker that is at a queue takes up to 64 items in
+//!   a row, as long as no other job waits; who helps takes one.
 //!
 //! # Locking
 //!
