@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use compress::Workspaces;
-use delalloc::{Space, SpaceLedger};
+use delalloc::{Reservation, Space, SpaceLedger};
 use ordered_wq::{Budget, OrderedQueue};
 use pagecache::Cache;
 use readpath::ReadPath;
@@ -97,13 +97,13 @@ impl<V: Volume> Shared<V> {
         reserve()
     }
 
-    /// The same after `free` has given space back, and a commit, and before anybody else can have
-    /// it; `put_back` hears whether it worked.
-    pub(crate) fn reserve_freed<R>(
+    /// The same after `free` has given space back, and a commit, and before the volume can give it to
+    /// anybody else; `then` makes of it what is returned.
+    pub(crate) fn reserve_freed<T, R>(
         &self,
         free: impl FnOnce() -> Result<(), Error>,
-        reserve: impl FnOnce() -> Option<R>,
-        put_back: impl FnOnce(bool),
+        reserve: impl FnOnce() -> Option<T>,
+        then: impl FnOnce(Option<T>) -> Option<R>,
     ) -> Result<Option<R>, Error> {
         let _alone = self.books.write();
         let freed = free().and_then(|()| self.commit());
@@ -112,19 +112,27 @@ impl<V: Volume> Shared<V> {
             Ok(()) => reserve(),
             Err(_) => None,
         };
-        put_back(reserved.is_some());
+        let reserved = then(reserved);
         freed.map(|()| reserved)
     }
 
-    /// Keeps space for a hole once more; as far as there is any. The caller has the books alone.
-    pub(crate) fn preallocate_again(&self, id: InodeId, hole: Range<u64>) {
-        let len = hole.end - hole.start;
-        let Ok(at) = self.volume.allocate(len) else {
-            return;
-        };
-        match self.volume.preallocate(id, hole, at) {
-            Ok(()) => self.ledger.add_used(Space::Data, len),
-            Err(_) => self.volume.release(at, len),
+    /// Keeps space for holes once more, as it was promised. The caller has the books alone.
+    pub(crate) fn preallocate_again(
+        &self,
+        id: InodeId,
+        holes: &[Range<u64>],
+        mut promised: Reservation,
+    ) {
+        for hole in holes {
+            let len = hole.end - hole.start;
+            let part = promised.split(len, 0);
+            let Ok(at) = self.volume.allocate(len) else {
+                continue;
+            };
+            match self.volume.preallocate(id, hole.clone(), at) {
+                Ok(()) => part.allocate(len).commit(),
+                Err(_) => self.volume.release(at, len),
+            }
         }
     }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fs_core::memory::{FaultOp, Faults};
-use fs_core::{Background, File, Filesystem, InodeId, MemoryVolume, PipelineEvent, Policy};
+use fs_core::{
+    Background, ErrorKind, File, Filesystem, InodeId, MemoryVolume, PipelineEvent, Policy,
+};
 use proptest::prelude::*;
 use support::*;
 
@@ -199,6 +201,59 @@ impl Both {
     }
 }
 
+/// Carries an operation out on a volume that may be full: only that may go wrong, and only here,
+/// with a part of it done.
+fn as_far_as_there_is_room(both: &mut Both, op: Op) {
+    let file = both.file.as_ref().unwrap();
+    let done = match &op {
+        Op::Write { at, len, seed } => file.write(*at, &bytes(*len, *seed)),
+        Op::WriteDirect {
+            sector,
+            sectors,
+            seed,
+        } => {
+            let data = bytes((sectors * SECTOR) as usize, *seed);
+            file.write_direct(sector * SECTOR, &Bytes::from(data))
+        }
+        Op::Resize(size) => file.set_size(*size),
+        Op::Punch { at, len } => file.punch_hole(*at..at + len),
+        Op::Allocate { at, len, keep_size } => file.allocate(*at..at + len, *keep_size),
+        _ => return both.carry_out(op),
+    };
+    if let Err(error) = done {
+        assert_eq!(error.kind(), ErrorKind::NoSpace, "{op:?}: {error}");
+        both.oracle = file.read_bytes(0, u64::MAX).unwrap().concat();
+        assert_eq!(both.oracle.len() as u64, file.size());
+        return;
+    }
+    // The same once more would take space again.
+    match op {
+        Op::Write { at, len, seed } => put(&mut both.oracle, at, &bytes(len, seed)),
+        Op::WriteDirect {
+            sector,
+            sectors,
+            seed,
+        } => {
+            let data = bytes((sectors * SECTOR) as usize, seed);
+            put(&mut both.oracle, sector * SECTOR, &data);
+        }
+        Op::Resize(size) => both.oracle.resize(size as usize, 0),
+        Op::Punch { at, len } => {
+            let end = both.oracle.len().min((at + len) as usize);
+            if (at as usize) < end {
+                both.oracle[at as usize..end].fill(0);
+            }
+        }
+        Op::Allocate { at, len, keep_size } => {
+            let size = both.oracle.len().max((at + len) as usize);
+            if !keep_size {
+                both.oracle.resize(size, 0);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Delays in the threads that carry pieces on, so that the order of events varies.
 fn jitter(seed: u64) -> impl Fn(&PipelineEvent) + Send + Sync {
     let state = std::sync::atomic::AtomicU64::new(seed | 1);
@@ -238,6 +293,27 @@ proptest! {
         let mut both = Both { fs, id, file, oracle: Vec::new() };
         for op in ops {
             both.carry_out(op);
+        }
+        both.finish();
+    }
+
+    /// On a volume that is full now and then, writers are told and nothing else fails: what they were
+    /// promised reaches the device, and all promises are settled in the end.
+    #[test]
+    fn no_space_is_told_to_the_writer_and_to_nobody_else(
+        ops in prop::collection::vec(op(), 1..40),
+        sectors in 20..200_u64,
+        seed in any::<u64>(),
+    ) {
+        let fs = builder(MemoryVolume::new(sectors * SECTOR))
+            .observe(jitter(seed))
+            .build()
+            .unwrap();
+        let id = new_file(&fs, "a");
+        let file = Some(fs.open(id).unwrap());
+        let mut both = Both { fs, id, file, oracle: Vec::new() };
+        for op in ops {
+            as_far_as_there_is_room(&mut both, op);
         }
         both.finish();
     }

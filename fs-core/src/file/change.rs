@@ -267,27 +267,40 @@ impl<V: Volume> File<V> {
         {
             return Ok(None);
         }
+        let rest: Vec<Range<u64>> = kept
+            .iter()
+            .flat_map(|part| {
+                [
+                    part.start..part.end.min(range.start),
+                    part.start.max(range.end)..part.end,
+                ]
+            })
+            .filter(|rest| rest.start < rest.end)
+            .collect();
         let (id, shared) = (self.inode.id, &self.shared);
         let free = || {
             let mut parts = kept.iter().cloned();
             let dropped = parts.try_for_each(|part| shared.volume.drop_extents(id, part));
             dropped.map_err(Error::volume("using preallocated space"))
         };
-        let put_back = |reserved: bool| {
-            for part in &kept {
-                let rest = match reserved {
-                    true => [
-                        part.start..part.end.min(range.start),
-                        part.start.max(range.end)..part.end,
-                    ],
-                    false => [part.clone(), 0..0],
-                };
-                for rest in rest.into_iter().filter(|rest| rest.start < rest.end) {
-                    shared.preallocate_again(id, rest);
-                }
-            }
+        // The rest keeps its promise, or nothing is given up.
+        let promise = |parts: &[Range<u64>]| {
+            let bytes = parts.iter().map(|part| part.end - part.start).sum();
+            shared.ledger.reserve(bytes, 0).ok()
         };
-        shared.reserve_freed(free, reserve, put_back)
+        let both = || promise(&rest).and_then(|promised| Some((promised, reserve()?)));
+        shared.reserve_freed(free, both, |reserved| match reserved {
+            Some((promised, reserved)) => {
+                shared.preallocate_again(id, &rest, promised);
+                Some(reserved)
+            }
+            None => {
+                if let Some(promised) = promise(&kept) {
+                    shared.preallocate_again(id, &kept, promised);
+                }
+                None
+            }
+        })
     }
 
     /// Whether a page has neither data nor space on the volume nor anything in memory that is to be
