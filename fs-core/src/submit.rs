@@ -1,7 +1,8 @@
 //! The ordered part: allocate, add the ordered extent, hand the bytes to the writer.
 //!
-//! It runs for one piece at a time, in the order in which writeback claimed them, and neither does
-//! I/O nor waits for the queue. What it decides depends on that order alone, so that the same
+//! It runs for one piece at a time, in the order in which writeback claimed them, and neither reads
+//! or writes data nor waits for the queue; only a piece that is given up may be the last of an inode,
+//! whose metadata is stored or freed then. What it decides depends on that order alone, so that the same
 //! input makes the same image.
 
 use bytes::{Bytes, BytesMut};
