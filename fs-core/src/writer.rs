@@ -24,11 +24,13 @@ use crate::volume::{FileExtent, Volume, VolumeError};
 /// Bytes that one vectored write gathers at most.
 const GATHER: usize = 4 << 20;
 
-/// Bytes for which the thread is woken while more are sure to come. A thread that wakes for every
-/// extent takes the processor, and its caches, from those who compress.
+/// Bytes for which the thread is woken. A thread that wakes for every extent takes the processor,
+/// and its caches, from those who compress.
 const BATCH: u64 = 1 << 20;
 /// The same in jobs, since small ones have no bytes.
-const BATCH_JOBS: usize = 64;
+const BATCH_JOBS: usize = 256;
+/// How long the thread, once it has written, leaves less than that alone before it looks by itself.
+const DOZE: Duration = Duration::from_millis(2);
 
 /// An ordered extent on its way to the device.
 pub(crate) struct WriteJob<V: Volume> {
@@ -67,6 +69,8 @@ struct Jobs<V: Volume> {
     hurried: usize,
     /// The thread may take what waits.
     due: bool,
+    /// The thread wakes by itself before long.
+    dozing: bool,
     closed: bool,
 }
 
@@ -94,6 +98,7 @@ impl<V: Volume> Writer<V> {
                 busy: 0,
                 hurried: 0,
                 due: false,
+                dozing: false,
                 closed: false,
             }),
             work: Condvar::new(),
@@ -110,8 +115,9 @@ impl<V: Volume> Writer<V> {
         })
     }
 
-    /// Adds a job. It is written once there is enough of them, or somebody waits, or
-    /// [`Self::no_more`] is called, which every item of the queue does that is the last one.
+    /// Adds a job. It is written once there is enough of them, or somebody waits, or for a while
+    /// nothing was, or [`Self::no_more`] is called, which every item of the queue does that is the
+    /// last one.
     pub(crate) fn push(&self, job: WriteJob<V>) {
         let mut jobs = self.core.jobs.lock();
         jobs.waiting_bytes += job.ordered.disk_num_bytes();
@@ -121,9 +127,12 @@ impl<V: Volume> Writer<V> {
         self.core.wake_if(jobs, due);
     }
 
-    /// Nothing else is about to be pushed: writes what waits.
+    /// Nothing else is about to be pushed: writes what waits, now or after a doze. The queue runs
+    /// empty between any two small files, so that what comes steadily is not written piece by piece.
     pub(crate) fn no_more(&self) {
-        self.core.wake_if(self.core.jobs.lock(), true);
+        let jobs = self.core.jobs.lock();
+        let due = !jobs.dozing;
+        self.core.wake_if(jobs, due);
     }
 
     /// Until it is dropped, everything is written at once.
@@ -220,7 +229,14 @@ impl<V: Volume> Core<V> {
                 }
                 break;
             }
-            self.work.wait(&mut jobs);
+            if !jobs.dozing {
+                self.work.wait(&mut jobs);
+            } else if self.work.wait_for(&mut jobs, DOZE).timed_out() {
+                jobs.dozing = false;
+                if !jobs.waiting.is_empty() {
+                    break;
+                }
+            }
         }
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -233,6 +249,7 @@ impl<V: Volume> Core<V> {
             }
         }
         jobs.due = !jobs.waiting.is_empty();
+        jobs.dozing = true;
         jobs.busy = batch.len();
         Some(batch)
     }
