@@ -276,7 +276,10 @@ impl<T, E: Clone + From<Unfinished>> OrderedHandle<T, E> {
 
 impl<T, E: Clone + From<Unfinished>> Drop for OrderedHandle<T, E> {
     fn drop(&mut self) {
-        self.end(Err(E::from(Unfinished)), None);
+        // It is there only for who was forgotten, and costs something.
+        if !self.extent.status.lock().finished {
+            self.end(Err(E::from(Unfinished)), None);
+        }
     }
 }
 

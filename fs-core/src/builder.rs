@@ -130,7 +130,7 @@ impl<V: Volume> Builder<V> {
             cache: Cache::new(self.cache_bytes),
             budget: Budget::new(self.queue_bytes),
             policy: self.policy,
-            inodes: Mutex::new(HashMap::new()),
+            inodes: Mutex::new(HashMap::default()),
             attrs: Mutex::new(()),
             raw_run: Mutex::new(None),
             counters: Counters::default(),

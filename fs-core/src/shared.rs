@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use compress::Workspaces;
 use delalloc::{Reservation, Space, SpaceLedger};
+use foldhash::fast::RandomState;
 use ordered_wq::{Budget, OrderedQueue};
 use pagecache::Cache;
 use readpath::ReadPath;
@@ -35,7 +36,7 @@ pub(crate) struct Shared<V: Volume> {
     pub(crate) budget: Budget,
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) policy: Policy,
-    pub(crate) inodes: Mutex<HashMap<InodeId, Arc<Inode>>>,
+    pub(crate) inodes: Mutex<HashMap<InodeId, Arc<Inode>, RandomState>>,
     /// Held by whoever changes attributes, from reading them to storing them.
     pub(crate) attrs: Mutex<()>,
     /// Raw pieces of the claim whose ordered parts run now, not yet submitted. Taken by the

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use compress::CodecId;
 use delalloc::Claim;
 use ordered_wq::Permit;
+use smallvec::{SmallVec, smallvec};
 
 use crate::error::ErrorKind;
 use crate::inode::Inode;
@@ -38,9 +39,9 @@ struct RawPart<V: Volume> {
 /// What a range has with it on its way.
 struct OnWay<V: Volume> {
     // Dropped first: what is claimable is not under writeback.
-    pages: Vec<UnderWriteback<V>>,
+    pages: SmallVec<[UnderWriteback<V>; 1]>,
     claim: Claim,
-    permits: Vec<Permit>,
+    permits: SmallVec<[Permit; 1]>,
 }
 
 impl<V: Volume> Piece<V> {
@@ -88,10 +89,10 @@ impl<V: Volume> Piece<V> {
                             codec: Some(codec),
                         };
                         let permits = permit.into_iter().collect();
-                        let data = vec![data];
+                        let data = smallvec![data];
                         let on_way = OnWay {
                             claim,
-                            pages: vec![pages],
+                            pages: smallvec![pages],
                             permits,
                         };
                         shared.submit_extent(&self.inode, on_way, stored, data, checksums);
@@ -103,7 +104,7 @@ impl<V: Volume> Piece<V> {
                 shared.submit_run(run.take());
                 let on_way = OnWay {
                     claim,
-                    pages: vec![pages],
+                    pages: smallvec![pages],
                     permits: permit.into_iter().collect(),
                 };
                 shared.submit_inline(&self.inode, on_way, codec, data, self.data_len);
@@ -160,9 +161,9 @@ impl<V: Volume> Shared<V> {
 
     fn submit_parts(self: &Arc<Self>, inode: &Arc<Inode>, parts: Vec<RawPart<V>>, at: V::Locator) {
         let mut checksums = BytesMut::new();
-        let mut buffers = Vec::with_capacity(parts.len());
-        let mut permits = Vec::new();
-        let mut pages = Vec::new();
+        let mut buffers = SmallVec::with_capacity(parts.len());
+        let mut permits = SmallVec::new();
+        let mut pages = SmallVec::new();
         let mut whole: Option<Claim> = None;
         for part in parts {
             checksums.extend_from_slice(&part.checksums);
@@ -177,7 +178,7 @@ impl<V: Volume> Shared<V> {
         if let Some(claim) = whole {
             let stored = StoredExtent {
                 at,
-                disk_num_bytes: buffers.iter().map(|b| b.len() as u64).sum(),
+                disk_num_bytes: buffers.iter().map(|b: &Bytes| b.len() as u64).sum(),
                 codec: None,
             };
             let on_way = OnWay {
@@ -194,7 +195,7 @@ impl<V: Volume> Shared<V> {
         inode: &Arc<Inode>,
         on_way: OnWay<V>,
         stored: StoredExtent<V::Locator>,
-        buffers: Vec<Bytes>,
+        buffers: SmallVec<[Bytes; 1]>,
         checksums: Bytes,
     ) {
         let range = on_way.claim.range();

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use compress::CodecId;
 use delalloc::{Ordered, OrderedHandle};
 use ordered_wq::Permit;
+use smallvec::SmallVec;
 
 use crate::failures::WriteFailure;
 use crate::inode::Inode;
@@ -35,14 +36,14 @@ const DOZE: Duration = Duration::from_millis(2);
 /// An ordered extent on its way to the device.
 pub(crate) struct WriteJob<V: Volume> {
     // Dropped first: what is claimable is not under writeback.
-    pub(crate) pages: Vec<UnderWriteback<V>>,
+    pub(crate) pages: SmallVec<[UnderWriteback<V>; 1]>,
     pub(crate) shared: Arc<Shared<V>>,
     pub(crate) inode: Arc<Inode>,
     pub(crate) ordered: Ordered,
     pub(crate) handle: OrderedHandle<(), WriteFailure>,
     pub(crate) what: Submitted<V>,
     /// Given back when the bytes need no memory any more.
-    pub(crate) permits: Vec<Permit>,
+    pub(crate) permits: SmallVec<[Permit; 1]>,
 }
 
 /// What is stored.
@@ -50,7 +51,7 @@ pub(crate) enum Submitted<V: Volume> {
     Extent {
         extent: FileExtent<V::Locator>,
         /// Consecutive on the device.
-        buffers: Vec<Bytes>,
+        buffers: SmallVec<[Bytes; 1]>,
     },
     Inline {
         data: Bytes,

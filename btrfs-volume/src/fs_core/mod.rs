@@ -200,7 +200,13 @@ impl InodeStore for crate::Volume {
     }
 
     fn attrs(&self, id: InodeId) -> VolumeResult<Attrs> {
-        attrs(id, &self.inode(ours(id))?)
+        let hot = self
+            .writer()
+            .and_then(|writer| writer.hot_inode(id.tree, id.ino));
+        match hot {
+            Some(item) => attrs(id, &item),
+            None => attrs(id, &self.inode(ours(id))?),
+        }
     }
 
     /// `nbytes` is the volume's own, too: it follows from the extents.

@@ -80,18 +80,38 @@ impl DirItem {
     /// # Panics
     /// Name or data are longer than `u16::MAX`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        let data_len = u16::try_from(self.data.len()).expect("data fits a node");
-        let name_len = u16::try_from(self.name.len()).expect("a name fits a node");
+        let (location, transid) = (self.location, self.transid);
+        Self::encode_parts(
+            location,
+            transid,
+            self.dir_type,
+            &self.name,
+            &self.data,
+            out,
+        );
+    }
+
+    /// Appends an entry of these parts.
+    pub(crate) fn encode_parts(
+        location: Key,
+        transid: u64,
+        dir_type: u8,
+        name: &[u8],
+        data: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let data_len = u16::try_from(data.len()).expect("data fits a node");
+        let name_len = u16::try_from(name.len()).expect("a name fits a node");
         let raw = RawDirItem {
-            location: self.location.into(),
-            transid: self.transid.into(),
+            location: location.into(),
+            transid: transid.into(),
             data_len: data_len.into(),
             name_len: name_len.into(),
-            dir_type: self.dir_type,
+            dir_type,
         };
         out.extend_from_slice(raw.as_bytes());
-        out.extend_from_slice(&self.name);
-        out.extend_from_slice(&self.data);
+        out.extend_from_slice(name);
+        out.extend_from_slice(data);
     }
 }
 

@@ -34,13 +34,23 @@ impl InodeRef {
     /// # Panics
     /// The name is longer than `u16::MAX`.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        let name_len = u16::try_from(self.name.len()).expect("a name fits a node");
+        Self::encode_parts(self.index, &self.name, out);
+    }
+
+    /// Appends an entry that leads to `name`.
+    pub(crate) fn encode_parts(index: u64, name: &[u8], out: &mut Vec<u8>) {
+        let name_len = u16::try_from(name.len()).expect("a name fits a node");
         let raw = RawInodeRef {
-            index: self.index.into(),
+            index: index.into(),
             name_len: name_len.into(),
         };
         out.extend_from_slice(raw.as_bytes());
-        out.extend_from_slice(&self.name);
+        out.extend_from_slice(name);
+    }
+
+    /// Bytes that an entry takes.
+    pub(crate) fn encoded_len(name: &[u8]) -> usize {
+        size_of::<RawInodeRef>() + name.len()
     }
 }
 

@@ -174,7 +174,7 @@ impl State {
                         inline_refs: vec![InlineRef::TreeBlock { root: tree }],
                     };
                     let key = Key::new(bytenr, item_type::METADATA_ITEM, level.into());
-                    self.put(EXTENT_TREE, key, item.encode());
+                    self.put_encoded(EXTENT_TREE, key, |out| item.encode_into(out));
                     taken.push(bytenr, nodesize);
                 }
                 NodeRef::Drop { level, fresh } => {
@@ -246,7 +246,7 @@ impl State {
             item.inline_refs
                 .retain(|have| !matches!(have, InlineRef::ExtentData(have) if have.count == 0));
             if item.refs > 0 {
-                self.put(EXTENT_TREE, key, item.encode());
+                self.put_encoded(EXTENT_TREE, key, |out| item.encode_into(out));
                 if change.fresh {
                     taken.push(bytenr, change.num_bytes);
                 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IoSlice;
+use std::panic::resume_unwind;
 
 use uuid::Uuid;
 
@@ -15,7 +16,7 @@ use crate::node::{
 };
 use crate::ondisk::objectid::CHUNK_TREE;
 use crate::storage::Storage;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicUsize, Ordering, thread};
 use crate::tree::Nodes;
 
 /// Most bytes of nodes that go out in one write.
@@ -40,6 +41,8 @@ pub(crate) struct Engine {
     pub(crate) node_counts: BTreeMap<u64, i64>,
     pub(crate) chunk_tree_uuid: Uuid,
     dirty: BTreeMap<u64, Dirty>,
+    /// How many may encode and write nodes at once.
+    pub(crate) threads: usize,
 }
 
 impl Engine {
@@ -57,46 +60,91 @@ impl Engine {
             node_counts: BTreeMap::new(),
             chunk_tree_uuid,
             dirty: BTreeMap::new(),
+            threads: 1,
         }
     }
 
     /// Writes all nodes of the transaction, every copy.
     pub(crate) fn write_nodes(&mut self) -> Result<()> {
-        let nodesize = self.nodesize();
-        let mut buf = Vec::with_capacity(WRITE_BYTES);
-        let mut start = 0;
+        let most = WRITE_BYTES / self.nodesize();
+        let nodesize = self.nodesize() as u64;
+        let mut runs: Vec<Run> = Vec::new();
+        let mut chunk = 0;
         for (bytenr, node) in std::mem::take(&mut self.dirty) {
             self.storage.forget_node(Bytenr(bytenr));
-            let end = start + buf.len() as u64;
-            let chunk = self.space.group_of(bytenr).0;
-            let behind = !buf.is_empty()
-                && end == bytenr
-                && chunk == self.space.group_of(start).0
-                && buf.len() + nodesize <= WRITE_BYTES;
-            if !behind {
-                write_copies(&self.storage, start, &buf)?;
-                buf.clear();
-                start = bytenr;
-            }
-            let at = buf.len();
-            buf.resize(at + nodesize, 0);
-            let header = Header {
-                fsid: self.storage.geometry().node_fsid,
-                bytenr: Bytenr(bytenr),
-                flags: FLAG_WRITTEN | FLAG_MIXED_BACKREF,
-                chunk_tree_uuid: self.chunk_tree_uuid,
-                generation: self.transid,
-                owner: node.tree,
-                nritems: 0,
-                level: node.level,
-            };
-            match node.body {
-                Body::Leaf(items) => encode_leaf(&header, &items, &mut buf[at..]),
-                Body::Internal(ptrs) => encode_internal(&header, &ptrs, &mut buf[at..]),
+            match runs.last_mut() {
+                Some(run)
+                    if run.start + run.nodes.len() as u64 * nodesize == bytenr
+                        && run.nodes.len() < most
+                        && self.space.group_of(bytenr).0 == chunk =>
+                {
+                    run.nodes.push(node);
+                }
+                _ => {
+                    chunk = self.space.group_of(bytenr).0;
+                    let nodes = vec![node];
+                    runs.push(Run {
+                        start: bytenr,
+                        nodes,
+                    });
+                }
             }
         }
-        write_copies(&self.storage, start, &buf)
+        let header = Header {
+            fsid: self.storage.geometry().node_fsid,
+            bytenr: Bytenr(0),
+            flags: FLAG_WRITTEN | FLAG_MIXED_BACKREF,
+            chunk_tree_uuid: self.chunk_tree_uuid,
+            generation: self.transid,
+            owner: 0,
+            nritems: 0,
+            level: 0,
+        };
+        let helpers = runs.len().min(self.threads) - usize::from(!runs.is_empty());
+        let next = AtomicUsize::new(0);
+        let work = || write_runs(&self.storage, &header, &runs, &next);
+        thread::scope(|scope| {
+            let helpers: Vec<_> = (0..helpers)
+                // Without a thread there is one helper fewer.
+                .filter_map(|_| thread::Builder::new().spawn_scoped(scope, work).ok())
+                .collect();
+            let mut result = work();
+            for helper in helpers {
+                let theirs = helper.join();
+                result = result.and(theirs.unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            result
+        })
     }
+}
+
+/// Nodes that lie side by side.
+struct Run {
+    start: u64,
+    nodes: Vec<Dirty>,
+}
+
+/// Encodes and writes runs that nobody else has taken. Where each goes is settled before.
+fn write_runs(storage: &Storage, header: &Header, runs: &[Run], next: &AtomicUsize) -> Result<()> {
+    let nodesize = storage.geometry().nodesize as usize;
+    let mut buf = Vec::new();
+    while let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+        buf.resize(run.nodes.len() * nodesize, 0);
+        for (index, (node, slot)) in run.nodes.iter().zip(buf.chunks_mut(nodesize)).enumerate() {
+            let header = Header {
+                bytenr: Bytenr(run.start + (index * nodesize) as u64),
+                owner: node.tree,
+                level: node.level,
+                ..*header
+            };
+            match &node.body {
+                Body::Leaf(items) => encode_leaf(&header, items, slot),
+                Body::Internal(ptrs) => encode_internal(&header, ptrs, slot),
+            }
+        }
+        write_copies(storage, run.start, &buf)?;
+    }
+    Ok(())
 }
 
 /// Writes `buf` at every place that `bytenr` maps to.

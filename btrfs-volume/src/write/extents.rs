@@ -75,7 +75,7 @@ impl State {
             },
         };
         let key = Key::new(ino, item_type::EXTENT_DATA, new.file_offset);
-        self.put(tree, key, item.encode());
+        self.put_encoded(tree, key, |out| item.encode_into(out));
         let data_ref = DataRef {
             root: tree,
             objectid: ino,
@@ -126,7 +126,7 @@ impl State {
             kind: ExtentKind::Inline { data },
         };
         let key = Key::new(ino, item_type::EXTENT_DATA, 0);
-        self.put(tree, key, item.encode());
+        self.put_encoded(tree, key, |out| item.encode_into(out));
         let hot = self.inode_mut(tree, ino)?;
         hot.item.nbytes += ram_bytes;
         hot.extents_end = hot.extents_end.map(|end| end.max(sector));
@@ -212,7 +212,7 @@ impl State {
             }
             *part_bytes = piece.end - piece.start;
             let key = Key::new(key.objectid, key.item_type, piece.start);
-            self.put(tree, key, part.encode());
+            self.put_encoded(tree, key, |out| part.encode_into(out));
         }
         if disk_bytenr == 0 {
             return Ok(0);

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::arena::Arena;
 use super::btree::{Body, NodeStore};
 use super::engine::Engine;
 use super::space::{Kind, Space};
@@ -112,12 +113,14 @@ pub(crate) fn start(device: Arc<dyn BlockDevice>, options: &MkfsOptions) -> Resu
         engine,
         trees: BTreeMap::new(),
         overlays: BTreeMap::new(),
-        inodes: HashMap::new(),
+        inodes: HashMap::default(),
         dirty_inodes: Vec::new(),
         superblock,
         failed: None,
         pending_bytes: 0,
         room_checked_at: 0,
+        arena: Arena::default(),
+        scratch: Vec::new(),
     };
     for tree in TREES {
         let uuid = if tree == FS_TREE {

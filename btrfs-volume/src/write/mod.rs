@@ -22,6 +22,7 @@
 //! Locking: one mutex over the transaction. It is held during a commit; data is read and written
 //! without it.
 
+mod arena;
 mod btree;
 #[cfg(test)]
 mod btree_tests;

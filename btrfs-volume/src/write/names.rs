@@ -75,7 +75,7 @@ impl State {
                 },
             };
             let key = Key::new(ino, item_type::EXTENT_DATA, 0);
-            self.put(tree, key, item.encode());
+            self.put_encoded(tree, key, |out| item.encode_into(out));
         }
         self.add_name(tree, dir, name, ino, entry, new.ctime)?;
         Ok(ino)
@@ -148,14 +148,8 @@ impl State {
                 }
             }
         }
-        let entry = DirItem {
-            location: Key::MIN,
-            transid: self.engine.transid,
-            dir_type: dir_type::XATTR,
-            name: Bytes::copy_from_slice(name),
-            data: Bytes::copy_from_slice(value),
-        };
-        entry.encode_into(&mut out);
+        let transid = self.engine.transid;
+        DirItem::encode_parts(Key::MIN, transid, dir_type::XATTR, name, value, &mut out);
         if out.len() > max {
             return Err(too_large(out.len()));
         }
@@ -220,7 +214,8 @@ impl State {
     ) -> Result<Vec<u8>> {
         let fresh = self.inode(tree, dir)?.fresh;
         let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
-        let mut out = Vec::with_capacity(DIR_ITEM_HEADER + name.len());
+        let mut out = std::mem::take(&mut self.scratch);
+        out.clear();
         if let Some(old) = self.get_own(tree, &key, fresh)? {
             for entry in DirItem::iter(&old) {
                 let entry = entry.map_err(|bad| Error::bad_item(tree, key, bad))?;
@@ -242,14 +237,8 @@ impl State {
                 max: max as u64,
             });
         }
-        let entry = DirItem {
-            location: Key::new(ino, item_type::INODE_ITEM, 0),
-            transid: self.engine.transid,
-            dir_type,
-            name: Bytes::copy_from_slice(name),
-            data: Bytes::new(),
-        };
-        entry.encode_into(&mut out);
+        let location = Key::new(ino, item_type::INODE_ITEM, 0);
+        DirItem::encode_parts(location, self.engine.transid, dir_type, name, &[], &mut out);
         Ok(out)
     }
 
@@ -264,14 +253,16 @@ impl State {
         now: crate::ondisk::Timespec,
     ) -> Result<()> {
         let index = self.next_index(tree, dir)?;
-        self.add_backref(tree, dir, name, ino, index)?;
         let at = entry.len() - DIR_ITEM_HEADER - name.len();
         // The inode number was not known yet when the entry was made.
         entry[at..at + 8].copy_from_slice(&ino.to_le_bytes());
-        let alone = Bytes::copy_from_slice(&entry[at..]);
+        let all = self.arena.copy(&entry);
+        self.scratch = entry;
+        self.add_backref(tree, dir, name, ino, index)?;
+        let alone = all.slice(at..);
         self.put(tree, Key::new(dir, item_type::DIR_INDEX, index), alone);
         let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
-        self.put(tree, key, entry);
+        self.put(tree, key, all);
         let parent = self.inode_mut(tree, dir)?;
         parent.next_index = Some(index + 1);
         parent.item.size += 2 * name.len() as u64;
@@ -292,25 +283,22 @@ impl State {
         let max = self.max_item();
         let key = Key::new(ino, item_type::INODE_REF, dir);
         let old = self.get_own(tree, &key, fresh)?.unwrap_or_default();
-        let mut out = Vec::with_capacity(old.len() + 10 + name.len());
-        out.extend_from_slice(&old);
-        let name_bytes = Bytes::copy_from_slice(name);
-        InodeRef {
-            index,
-            name: name_bytes.clone(),
-        }
-        .encode_into(&mut out);
-        if out.len() <= max {
-            self.put(tree, key, out);
+        if old.len() + InodeRef::encoded_len(name) <= max {
+            self.put_encoded(tree, key, |out| {
+                out.extend_from_slice(&old);
+                InodeRef::encode_parts(index, name, out);
+            });
             return Ok(());
         }
         let key = Key::new(ino, item_type::INODE_EXTREF, extref_hash(dir, name));
         let old = self.get_own(tree, &key, fresh)?.unwrap_or_default();
         let mut out = old.to_vec();
+        let name = Bytes::copy_from_slice(name);
+        let parent = dir;
         InodeExtref {
-            parent: dir,
+            parent,
             index,
-            name: name_bytes,
+            name,
         }
         .encode_into(&mut out);
         if out.len() > max {

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
+use super::arena::Arena;
 use super::btree::Change;
 use super::engine::Engine;
 use super::space::Kind;
@@ -56,13 +57,16 @@ pub(crate) struct State {
     pub(crate) engine: Engine,
     pub(crate) trees: BTreeMap<u64, Tree>,
     pub(crate) overlays: BTreeMap<u64, Overlay>,
-    pub(crate) inodes: HashMap<(u64, u64), Hot>,
+    pub(crate) inodes: HashMap<(u64, u64), Hot, foldhash::fast::RandomState>,
     pub(crate) dirty_inodes: Vec<(u64, u64)>,
     pub(crate) superblock: Superblock,
     /// Why nothing can be written any more.
     pub(crate) failed: Option<String>,
     pub(crate) pending_bytes: u64,
     pub(crate) room_checked_at: u64,
+    pub(crate) arena: Arena,
+    /// Where items are encoded.
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl State {
@@ -111,6 +115,14 @@ impl State {
             .entry(tree)
             .or_default()
             .insert(key, Some(data));
+    }
+
+    /// Puts the item that `encode` appends.
+    pub(crate) fn put_encoded(&mut self, tree: u64, key: Key, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.scratch.clear();
+        encode(&mut self.scratch);
+        let data = self.arena.copy(&self.scratch);
+        self.put(tree, key, data);
     }
 
     /// Deletes an item.
@@ -228,45 +240,46 @@ impl State {
                 continue;
             };
             hot.dirty = false;
-            let data = hot.item.encode();
-            self.put(id.0, Key::new(id.1, item_type::INODE_ITEM, 0), data);
+            let item = hot.item;
+            let key = Key::new(id.1, item_type::INODE_ITEM, 0);
+            self.put_encoded(id.0, key, |out| item.encode_into(out));
         }
     }
 
     /// The inode, ready to be changed; changes go into the transaction.
     pub(crate) fn inode_mut(&mut self, tree: u64, ino: u64) -> Result<&mut Hot> {
-        let transid = self.engine.transid;
-        let hot = self.inode(tree, ino)?;
-        hot.item.transid = transid;
-        let was_dirty = std::mem::replace(&mut hot.dirty, true);
-        if !was_dirty {
+        self.warm(tree, ino)?;
+        let hot = self.inodes.get_mut(&(tree, ino)).expect("it is warm");
+        hot.item.transid = self.engine.transid;
+        if !std::mem::replace(&mut hot.dirty, true) {
             self.dirty_inodes.push((tree, ino));
         }
-        Ok(self
-            .inodes
-            .get_mut(&(tree, ino))
-            .expect("it was just looked up"))
+        Ok(hot)
     }
 
     /// The inode.
-    pub(crate) fn inode(&mut self, tree: u64, ino: u64) -> Result<&mut Hot> {
-        if !self.inodes.contains_key(&(tree, ino)) {
-            let key = Key::new(ino, item_type::INODE_ITEM, 0);
-            let data = self.get(tree, &key)?.ok_or(Error::NoInode { tree, ino })?;
-            let item = InodeItem::decode(&data).map_err(|bad| Error::bad_item(tree, key, bad))?;
-            let hot = Hot {
-                item,
-                dirty: false,
-                next_index: None,
-                extents_end: None,
-                fresh: item.generation == self.engine.transid,
-            };
-            self.inodes.insert((tree, ino), hot);
+    pub(crate) fn inode(&mut self, tree: u64, ino: u64) -> Result<&Hot> {
+        self.warm(tree, ino)?;
+        Ok(&self.inodes[&(tree, ino)])
+    }
+
+    /// Sees to it that the inode is among those in use.
+    fn warm(&mut self, tree: u64, ino: u64) -> Result<()> {
+        if self.inodes.contains_key(&(tree, ino)) {
+            return Ok(());
         }
-        Ok(self
-            .inodes
-            .get_mut(&(tree, ino))
-            .expect("it was just inserted"))
+        let key = Key::new(ino, item_type::INODE_ITEM, 0);
+        let data = self.get(tree, &key)?.ok_or(Error::NoInode { tree, ino })?;
+        let item = InodeItem::decode(&data).map_err(|bad| Error::bad_item(tree, key, bad))?;
+        let hot = Hot {
+            item,
+            dirty: false,
+            next_index: None,
+            extents_end: None,
+            fresh: item.generation == self.engine.transid,
+        };
+        self.inodes.insert((tree, ino), hot);
+        Ok(())
     }
 }
 

@@ -42,6 +42,15 @@ impl Writer {
         self.state.lock().get(tree, key)
     }
 
+    /// An inode that the running transaction has at hand.
+    pub(crate) fn hot_inode(&self, tree: u64, ino: u64) -> Option<InodeItem> {
+        self.state
+            .lock()
+            .inodes
+            .get(&(tree, ino))
+            .map(|hot| hot.item)
+    }
+
     /// See [`Items`](crate::Items).
     pub(crate) fn scan(
         &self,
@@ -94,6 +103,16 @@ impl Volume {
                 reason: "it was opened for reading".into(),
             }),
         }
+    }
+
+    /// Sets how many threads may encode and write the nodes of a commit at once; 1 before.
+    /// Nothing of the image depends on it.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`].
+    pub fn set_threads(&self, threads: usize) -> Result<()> {
+        self.state()?.engine.threads = threads.max(1);
+        Ok(())
     }
 
     /// Whether changes are refused.

@@ -9,6 +9,7 @@ pub use packer::{Options, Packed, Packer};
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::Instant;
 
 use fs_core::{Compression, Filesystem};
@@ -36,15 +37,18 @@ pub fn run(args: &Pack, report: &Report) -> Result<(), Error> {
     let image = NewImage::begin(&args.image, args.volume.force)?;
     let volume = mkfs::make(&image, &options)?;
     let failed = |error: &dyn std::fmt::Display| Error::path(&args.image, error);
+    let threads = match args.threads {
+        Some(threads) => threads.into(),
+        None => thread::available_parallelism().map_or(1, usize::from),
+    };
+    volume.set_threads(threads).map_err(|e| failed(&e))?;
 
     let compression = args.compress.0;
-    let mut builder = Filesystem::builder(volume)
+    let builder = Filesystem::builder(volume)
         .cache_bytes(args.memory / 2)
         .queue_bytes(args.memory / 4)
+        .threads(threads)
         .compression(compression.map(|(codec, level)| Compression { codec, level }));
-    if let Some(threads) = args.threads {
-        builder = builder.threads(threads.into());
-    }
     let fs = builder.build().map_err(|e| failed(&e))?;
     let totals = report
         .bar()
