@@ -23,7 +23,7 @@ use crate::under_writeback::UnderWriteback;
 use crate::volume::{FileExtent, Volume, VolumeError};
 
 /// Bytes that one vectored write gathers at most.
-const GATHER: usize = 4 << 20;
+const GATHER: u64 = 4 << 20;
 
 /// Bytes for which the thread is woken. A thread that wakes for every extent takes the processor,
 /// and its caches, from those who compress.
@@ -196,7 +196,9 @@ impl<V: Volume> Drop for Writer<V> {
 
 impl<V: Volume> Core<V> {
     fn run(&self) {
-        while let Some(batch) = self.take() {
+        // Taken out and filled again, so that neither list grows anew each time.
+        let mut batch = VecDeque::new();
+        while self.take(&mut batch) {
             let taken = batch.len();
             let bytes: u64 = batch
                 .iter()
@@ -204,9 +206,10 @@ impl<V: Volume> Core<V> {
                 .sum();
             // The last job may hold the last handle of the filesystem. What panics, a volume or an
             // observer, costs the batch: what of it is dropped says so.
-            if catch_unwind(AssertUnwindSafe(|| write_batch(batch))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| write_batch(&mut batch))).is_err() {
                 tracing::error!("a batch of writes panicked");
             }
+            batch.clear();
             self.finished_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.jobs.lock().busy -= taken;
             self.progress.notify_all();
@@ -221,12 +224,13 @@ impl<V: Volume> Core<V> {
         }
     }
 
-    fn take(&self) -> Option<Vec<WriteJob<V>>> {
+    /// Waits for jobs, and moves them into `batch`, which is empty. Whether there are any.
+    fn take(&self, batch: &mut VecDeque<WriteJob<V>>) -> bool {
         let mut jobs = self.jobs.lock();
         while !jobs.due {
             if jobs.closed {
                 if jobs.waiting.is_empty() {
-                    return None;
+                    return false;
                 }
                 break;
             }
@@ -239,20 +243,23 @@ impl<V: Volume> Core<V> {
                 }
             }
         }
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        while let Some(job) = jobs.waiting.pop_front() {
-            bytes += job.ordered.disk_num_bytes() as usize;
-            jobs.waiting_bytes -= job.ordered.disk_num_bytes();
-            batch.push(job);
-            if bytes >= GATHER {
-                break;
+        if jobs.waiting_bytes <= GATHER {
+            std::mem::swap(&mut jobs.waiting, batch);
+            jobs.waiting_bytes = 0;
+        } else {
+            let mut bytes = 0;
+            while bytes < GATHER
+                && let Some(job) = jobs.waiting.pop_front()
+            {
+                bytes += job.ordered.disk_num_bytes();
+                batch.push_back(job);
             }
+            jobs.waiting_bytes -= bytes;
         }
         jobs.due = !jobs.waiting.is_empty();
         jobs.dozing = true;
         jobs.busy = batch.len();
-        Some(batch)
+        true
     }
 }
 
@@ -260,19 +267,21 @@ fn range_len(range: &Range<u64>) -> u64 {
     range.end - range.start
 }
 
-fn write_batch<V: Volume>(batch: Vec<WriteJob<V>>) {
-    let Some(volume) = batch.first().map(|job| Arc::clone(&job.shared)) else {
+fn write_batch<V: Volume>(batch: &mut VecDeque<WriteJob<V>>) {
+    let Some(volume) = batch.front().map(|job| Arc::clone(&job.shared)) else {
         return;
     };
     let list: Vec<_> = batch.iter().flat_map(|job| job.io()).collect();
     if list.is_empty() || volume.volume.write(&list).is_ok() {
         drop(list);
-        batch.into_iter().for_each(|job| job.finish(Ok(())));
+        while let Some(job) = batch.pop_front() {
+            job.finish(Ok(()));
+        }
         return;
     }
     // Which of them failed? Each is tried alone, so that one bad place spoils one extent.
     drop(list);
-    for job in batch {
+    while let Some(job) = batch.pop_front() {
         let io: Vec<_> = job.io().collect();
         let result = if io.is_empty() {
             Ok(())

@@ -59,6 +59,7 @@ impl State {
         self.engine.space.unpin();
         self.engine.transid += 1;
         self.inodes.clear();
+        self.arena.reuse();
         self.pending_bytes = 0;
         self.room_checked_at = 0;
         let storage = Arc::clone(&self.engine.storage);

@@ -43,6 +43,7 @@ impl Writer {
     }
 
     /// An inode that the running transaction has at hand.
+    #[cfg(feature = "fs-core")]
     pub(crate) fn hot_inode(&self, tree: u64, ino: u64) -> Option<InodeItem> {
         self.state
             .lock()
