@@ -33,9 +33,9 @@ impl Work for Empty {
 }
 
 /// Runs `items` empty items, dealt to the queues in turn.
-fn ours_empty(queues: &[OrderedQueue], items: u64, permit: impl Fn() -> Option<Permit>) {
+fn ours_empty(queues: &[OrderedQueue<Empty>], items: u64, permit: impl Fn() -> Option<Permit>) {
     for queue in queues.iter().cycle().take(items as usize) {
-        queue.submit(Empty(permit()));
+        queue.push(Empty(permit()));
     }
     for queue in queues {
         queue.drain().expect("nothing panics");
@@ -316,7 +316,8 @@ fn main() {
     let rayon = rayon::ThreadPoolBuilder::new().num_threads(THREADS).build();
     let rayon = rayon.expect("threads start");
     let budget = Budget::new(WINDOW);
-    let one = [OrderedQueue::new(&pool)];
+    let one = [OrderedQueue::of_one_type(&pool)];
+    let boxed = OrderedQueue::new(&pool);
 
     let items = 50_000;
     let runs: Vec<Run> = vec![
@@ -349,6 +350,15 @@ fn main() {
             Box::new(|| ours_empty(&one, items, || None)),
         ),
         (
+            "ordered-wq, no budget, in boxes",
+            Box::new(|| {
+                for _ in 0..items {
+                    boxed.submit(Empty(None));
+                }
+                boxed.drain().expect("nothing panics");
+            }),
+        ),
+        (
             "rayon and a reorder buffer",
             Box::new(|| {
                 with_rayon(
@@ -364,7 +374,7 @@ fn main() {
     ];
     bench(criterion, table, "empty items", items, runs);
 
-    let many: Vec<_> = (0..64).map(|_| OrderedQueue::new(&pool)).collect();
+    let many: Vec<_> = (0..64).map(|_| OrderedQueue::of_one_type(&pool)).collect();
     let runs: Vec<Run> = vec![
         (
             "pariter, 64 iterators of 2 threads",

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use crate::Pool;
-use crate::sync::{Arc, Mutex, Sleeper};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Sleeper};
 
 /// A number of bytes that may be in transit at once. Cloning gives another
 /// handle to the same budget.
@@ -22,11 +22,25 @@ pub struct Budget {
 struct Core {
     limit: u64,
     state: Mutex<State>,
+    /// Bytes that are granted in advance: whoever wants some takes them without the lock. Never so
+    /// many that the high-water mark would rise, and none while somebody waits.
+    spare: AtomicU64,
+    /// [`BYTE`] for each byte that was given back and is still booked, and [`WAITED_FOR`]. One
+    /// number, so that of a thread that gives back and one that begins to wait, one sees the other.
+    returned: AtomicU64,
+    /// With [`WAITED_FOR`]: who gives back the last of so many bytes serves those who wait.
+    enough: AtomicU64,
 }
+
+const WAITED_FOR: u64 = 1;
+const BYTE: u64 = 2;
+/// More at once is given back under the lock. No sum of what is given back without overflows.
+const MOST_UNLOCKED: u64 = 1 << 48;
 
 #[derive(Default)]
 struct State {
-    used: u64,
+    /// What is out, what is spare, and what was given back since it was last looked at.
+    booked: u64,
     high_water: u64,
     /// How many requests had to wait.
     waited: u64,
@@ -54,6 +68,9 @@ impl Budget {
             core: Arc::new(Core {
                 limit,
                 state: Mutex::new(State::default()),
+                spare: AtomicU64::new(0),
+                returned: AtomicU64::new(0),
+                enough: AtomicU64::new(0),
             }),
         }
     }
@@ -75,7 +92,7 @@ impl Budget {
         if let Some(sleeper) = self.ask(bytes) {
             tracing::trace!(bytes, "helps while it waits for the budget");
             while !sleeper.is_awake() {
-                if !pool.help() {
+                if !pool.help_until(&|| sleeper.is_awake()) {
                     sleeper.sleep();
                 }
             }
@@ -86,7 +103,8 @@ impl Budget {
     /// `None` if [`Self::acquire`] would sleep.
     #[must_use]
     pub fn try_acquire(&self, bytes: u64) -> Option<Permit> {
-        let granted = self.core.state.lock().grant(bytes, self.core.limit);
+        let core = &*self.core;
+        let granted = core.take_spare(bytes) || core.grant(&mut core.state.lock(), bytes);
         granted.then(|| self.permit(bytes))
     }
 
@@ -99,7 +117,7 @@ impl Budget {
     /// Bytes out now.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.core.state.lock().used
+        self.core.used(&self.core.state.lock())
     }
 
     /// The most bytes that were ever out at once.
@@ -116,8 +134,12 @@ impl Budget {
 
     /// Takes the bytes, or joins those who wait.
     fn ask(&self, bytes: u64) -> Option<Arc<Sleeper>> {
-        let mut state = self.core.state.lock();
-        if state.grant(bytes, self.core.limit) {
+        let core = &*self.core;
+        if core.take_spare(bytes) {
+            return None;
+        }
+        let mut state = core.state.lock();
+        if core.grant(&mut state, bytes) {
             return None;
         }
         let sleeper = Arc::new(Sleeper::default());
@@ -126,6 +148,7 @@ impl Budget {
             bytes,
             sleeper: Arc::clone(&sleeper),
         });
+        core.serve(state);
         Some(sleeper)
     }
 
@@ -171,47 +194,114 @@ impl Drop for Permit {
 }
 
 impl Core {
+    fn take_spare(&self, bytes: u64) -> bool {
+        let take = |spare: u64| spare.checked_sub(bytes);
+        let done = (Ordering::AcqRel, Ordering::Relaxed);
+        self.spare.fetch_update(done.0, done.1, take).is_ok()
+    }
+
     fn release(&self, bytes: u64) {
-        let mut state = self.state.lock();
-        debug_assert!(state.used >= bytes, "only what was granted is released");
-        state.used -= bytes;
-        let mut granted = Vec::new();
+        if bytes > MOST_UNLOCKED {
+            let mut state = self.state.lock();
+            state.booked -= bytes;
+            return self.serve(state);
+        }
+        let before = self.returned.fetch_add(bytes * BYTE, Ordering::AcqRel);
+        let returned = before / BYTE + bytes;
+        let waited_for = before & WAITED_FOR != 0;
+        if waited_for && returned >= self.enough.load(Ordering::Relaxed) || returned > MOST_UNLOCKED
+        {
+            self.serve(self.state.lock());
+        }
+    }
+
+    /// Looks at what was given back, after which what is booked is what is out.
+    fn settle(&self, state: &mut State) {
+        let spare = self.spare.swap(0, Ordering::AcqRel);
+        let returned = self.returned.fetch_and(WAITED_FOR, Ordering::AcqRel) / BYTE;
+        debug_assert!(state.booked >= spare + returned, "only what was granted");
+        state.booked -= spare + returned;
+    }
+
+    /// Grants a request if it fits and nobody waits.
+    fn grant(&self, state: &mut State, bytes: u64) -> bool {
+        if !state.waiters.is_empty() {
+            return false;
+        }
+        self.settle(state);
+        let granted = state.fits(bytes, self.limit);
+        if granted {
+            state.take(bytes);
+        }
+        self.put_spare(state);
+        granted
+    }
+
+    /// Nobody waits: what is free below the high-water mark may be taken without the lock.
+    fn put_spare(&self, state: &mut State) {
+        let most = state.high_water.min(self.limit);
+        let spare = most.saturating_sub(state.booked);
+        state.booked += spare;
+        self.spare.store(spare, Ordering::Release);
+    }
+
+    /// Grants what can be granted to those who wait, and wakes them.
+    fn serve(&self, mut state: MutexGuard<'_, State>) {
         // Who had to wait is woken when half is free: or else submitter and workers would wake
         // each other for every item.
         let low = self.limit / 2;
-        while let Some(first) = state.waiters.front() {
-            if (granted.is_empty() && state.used > low) || !state.fits(first.bytes, self.limit) {
-                break;
+        let mut granted = Vec::new();
+        loop {
+            self.settle(&mut state);
+            while let Some(first) = state.waiters.front() {
+                let bytes = first.bytes;
+                if (granted.is_empty() && state.booked > low) || !state.fits(bytes, self.limit) {
+                    break;
+                }
+                state.take(bytes);
+                granted.extend(state.waiters.pop_front().map(|waiter| waiter.sleeper));
             }
-            let Some(waiter) = state.waiters.pop_front() else {
+            let Some(first) = state.waiters.front() else {
+                self.returned.fetch_and(!WAITED_FOR, Ordering::AcqRel);
+                self.put_spare(&mut state);
                 break;
             };
-            state.take(waiter.bytes);
-            granted.push(waiter.sleeper);
+            let room = self.limit.saturating_sub(first.bytes).min(low);
+            let enough = state.booked.saturating_sub(room);
+            self.enough.store(enough, Ordering::Relaxed);
+            let before = self.returned.fetch_or(WAITED_FOR, Ordering::AcqRel);
+            // Else whoever gives back the last of these sees that he is waited for.
+            if before / BYTE < enough {
+                break;
+            }
         }
         drop(state);
         for sleeper in granted {
             sleeper.wake();
         }
     }
+
+    fn used(&self, state: &State) -> u64 {
+        // In this order: of what is taken and given back meanwhile, too much is seen.
+        let returned = self.returned.load(Ordering::Acquire) / BYTE;
+        let spare = self.spare.load(Ordering::Acquire);
+        state.booked.saturating_sub(returned + spare)
+    }
 }
 
 impl State {
+    /// Once settled.
     fn fits(&self, bytes: u64, limit: u64) -> bool {
-        self.used == 0 || self.used.checked_add(bytes).is_some_and(|sum| sum <= limit)
-    }
-
-    fn grant(&mut self, bytes: u64, limit: u64) -> bool {
-        let granted = self.waiters.is_empty() && self.fits(bytes, limit);
-        if granted {
-            self.take(bytes);
-        }
-        granted
+        self.booked == 0
+            || self
+                .booked
+                .checked_add(bytes)
+                .is_some_and(|sum| sum <= limit)
     }
 
     fn take(&mut self, bytes: u64) {
-        self.used += bytes;
-        self.high_water = self.high_water.max(self.used);
+        self.booked += bytes;
+        self.high_water = self.high_water.max(self.booked);
     }
 }
 
@@ -220,7 +310,7 @@ impl fmt::Debug for Budget {
         let state = self.core.state.lock();
         f.debug_struct("Budget")
             .field("limit", &self.core.limit)
-            .field("used", &state.used)
+            .field("used", &self.core.used(&state))
             .field("high_water", &state.high_water)
             .field("waiting", &state.waiters.len())
             .finish()

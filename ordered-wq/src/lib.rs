@@ -37,17 +37,21 @@
 //!   part it becomes the item's [`Outcome`]; later, it reaches the queue's
 //!   owner through [`OrderedQueue::drain`].
 //! - I7: a sleeper is woken once, when what it waits for is so. A worker is
-//!   woken only for a job that no thread awake is sure to take.
+//!   woken only for a job that no thread awake is sure to take. Before it sleeps,
+//!   a thread looks again for some microseconds, and not longer.
 //! - I8: permits are granted in the order in which they were asked for; those who
 //!   had to wait get theirs once half of the budget is free.
-//! - I9: while items of a queue are pending, a job of it waits in the pool or is
-//!   about to, and never two. A worker that is at a queue takes up to 64 items in
-//!   a row, as long as no other job waits; who helps takes one.
+//! - I9: while an item of a queue is not started, a job of it waits in the pool or
+//!   is about to, and never two. A worker claims a run of up to 32 items if the
+//!   last ones were quick, and up to 64 runs in a row, as long as no other job
+//!   waits; [`Pool::help`] takes one item. What is claimed and not started anybody
+//!   may start who comes by, helps or waits: items may even need each other.
 //!
 //! # Locking
 //!
-//! One lock a pool, one a queue, one a budget, and one a sleeper. Only the last
-//! is ever taken under another, and none is held while foreign code runs.
+//! One lock a pool, one a queue, one a run of claimed items, one a budget, and one a
+//! sleeper. Under a queue's lock those of its runs and of sleepers are taken, under
+//! the others none, and none is held while foreign code runs.
 //! [`OrderedQueue::drain`] and
 //! [`OrderedQueue::wait`] run items of that queue on the calling thread rather
 //! than sleep, so call them without locks that these items take; the same goes

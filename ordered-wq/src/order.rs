@@ -9,21 +9,21 @@ use crate::Outcome;
 /// item's place is its id less the head's.
 pub(crate) struct Order<T> {
     items: VecDeque<Item<T>>,
-    /// Id of the first item that isn't unlinked.
+    /// Id of the first item that is listed.
     head: u64,
     /// Id of the first item that nobody has started; all after it are pending.
     next_start: u64,
+    /// Somebody has the turn: he alone finishes items, from the head on. That is the barrier.
+    turn: bool,
 }
 
 enum Item<T> {
     Pending(T),
-    /// Its parallel part runs.
-    Running,
+    /// Somebody has it: its parallel part runs, or its ordered part.
+    Taken,
     /// The kernel's DONE flag. The list's lock orders what the parallel part
     /// wrote before what the ordered part reads.
     Done(T, Outcome),
-    /// Its ordered part runs. Only the head is ever in this state.
-    Finishing,
 }
 
 impl<T> Order<T> {
@@ -32,12 +32,8 @@ impl<T> Order<T> {
             items: VecDeque::new(),
             head: 0,
             next_start: 0,
+            turn: false,
         }
-    }
-
-    /// Id of the first item that isn't unlinked.
-    pub(crate) fn head(&self) -> u64 {
-        self.head
     }
 
     /// Id of the next item to be pushed.
@@ -58,57 +54,74 @@ impl<T> Order<T> {
             return None;
         }
         self.next_start += 1;
-        match std::mem::replace(self.item(id), Item::Running) {
+        match std::mem::replace(self.item(id), Item::Taken) {
             Item::Pending(item) => Some((id, item)),
             _ => unreachable!("no item at or after next_start was started"),
         }
     }
 
-    /// Whether an item waits to be started.
-    pub(crate) fn has_pending(&self) -> bool {
-        self.next_start < self.end()
+    /// How many items nobody has started.
+    pub(crate) fn pending(&self) -> usize {
+        (self.end() - self.next_start) as usize
     }
 
     /// Gives a started item back.
     pub(crate) fn complete(&mut self, id: u64, item: T, outcome: Outcome) {
         let slot = self.item(id);
-        debug_assert!(matches!(slot, Item::Running), "completed once");
+        debug_assert!(matches!(slot, Item::Taken), "completed once");
         *slot = Item::Done(item, outcome);
     }
 
     /// Completes all pending items as cancelled and says how many.
     pub(crate) fn cancel(&mut self) -> u64 {
-        let cancelled = self.end() - self.next_start;
-        let first = (self.next_start - self.head) as usize;
-        for slot in self.items.iter_mut().skip(first) {
-            *slot = match std::mem::replace(slot, Item::Running) {
-                Item::Pending(item) => Item::Done(item, Outcome::Cancelled),
-                _ => unreachable!("no item at or after next_start was started"),
-            };
+        let mut cancelled = 0;
+        while let Some((id, item)) = self.start(u64::MAX) {
+            self.complete(id, item, Outcome::Cancelled);
+            cancelled += 1;
         }
-        self.next_start += cancelled;
         cancelled
     }
 
-    /// Takes the head if it may be finished now: it is done, and nobody else
-    /// is at it. It stays listed, and so keeps all others out, until
-    /// [`Self::unlink_head`].
-    pub(crate) fn take_head(&mut self) -> Option<(u64, T, Outcome)> {
-        let head = self.items.front_mut()?;
-        match std::mem::replace(head, Item::Finishing) {
-            Item::Done(item, outcome) => Some((self.head, item, outcome)),
-            other => {
-                *head = other;
-                None
+    /// Takes the turn for a started item, if it is the head and nobody has it.
+    pub(crate) fn turn_of(&mut self, id: u64) -> bool {
+        let free = !self.turn && self.head == id;
+        self.turn |= free;
+        free
+    }
+
+    /// Takes the turn if the head is done and nobody has it.
+    pub(crate) fn turn_due(&mut self) -> bool {
+        let due = !self.turn && matches!(self.items.front(), Some(Item::Done(..)));
+        self.turn |= due;
+        due
+    }
+
+    /// Who has the turn takes what is done from the head on, at most so many. The items stay
+    /// listed until [`Self::unlist`].
+    pub(crate) fn take_due(&mut self, most: usize, due: &mut Vec<(u64, T, Outcome)>) {
+        debug_assert!(self.turn, "I2: only who has the turn finishes");
+        for (id, slot) in (self.head..).zip(self.items.iter_mut().take(most)) {
+            match std::mem::replace(slot, Item::Taken) {
+                Item::Done(item, outcome) => due.push((id, item, outcome)),
+                other => {
+                    *slot = other;
+                    break;
+                }
             }
         }
     }
 
-    /// Ends what [`Self::take_head`] began.
-    pub(crate) fn unlink_head(&mut self) {
-        let head = self.items.pop_front();
-        debug_assert!(matches!(head, Some(Item::Finishing)), "taken before");
-        self.head += 1;
+    /// Who has the turn has finished the items before `end`.
+    pub(crate) fn unlist(&mut self, end: u64) {
+        debug_assert!(self.turn, "I2: only who has the turn finishes");
+        self.items.drain(..(end - self.head) as usize);
+        self.head = end;
+    }
+
+    /// Ends the turn.
+    pub(crate) fn end_turn(&mut self) {
+        debug_assert!(self.turn, "taken before");
+        self.turn = false;
     }
 
     fn item(&mut self, id: u64) -> &mut Item<T> {
@@ -123,27 +136,37 @@ mod tests {
 
     use super::*;
 
+    fn due<T>(order: &mut Order<T>, most: usize) -> Vec<(u64, T, Outcome)> {
+        let mut due = Vec::new();
+        order.take_due(most, &mut due);
+        due
+    }
+
     #[test]
     fn the_head_is_a_barrier_while_it_is_finished() {
         let mut order = Order::new();
-        for item in ["a", "b", "c"] {
+        for item in ["a", "b", "c", "d"] {
             order.push(item);
         }
         let a = order.start(u64::MAX).unwrap();
         let b = order.start(u64::MAX).unwrap();
+        let c = order.start(u64::MAX).unwrap();
         order.complete(b.0, b.1, Outcome::Done);
-        assert_eq!(order.take_head(), None, "a runs");
+        assert!(!order.turn_due(), "a runs");
+        assert!(!order.turn_of(2), "a is first");
         order.complete(a.0, a.1, Outcome::Panicked("x".into()));
-        assert_eq!(
-            order.take_head(),
-            Some((0, "a", Outcome::Panicked("x".into())))
-        );
-        assert_eq!(order.take_head(), None, "b is done, but a is at the head");
-        order.unlink_head();
-        assert_eq!(order.take_head(), Some((1, "b", Outcome::Done)));
-        order.unlink_head();
-        assert_eq!(order.take_head(), None, "c hasn't run");
-        assert_eq!((order.head(), order.end()), (2, 3));
+        assert!(order.turn_due());
+        assert!(!order.turn_due() && !order.turn_of(0), "it is taken");
+        let panicked = (0, "a", Outcome::Panicked("x".into()));
+        assert_eq!(due(&mut order, 1), [panicked]);
+        assert_eq!(due(&mut order, 9), [], "a is still listed");
+        order.unlist(1);
+        assert_eq!(due(&mut order, 9), [(1, "b", Outcome::Done)]);
+        order.unlist(2);
+        assert_eq!(due(&mut order, 9), [], "c hasn't run");
+        order.end_turn();
+        assert!(!order.turn_due() && order.turn_of(c.0));
+        assert_eq!((order.head, order.end(), order.pending()), (2, 4, 1));
     }
 
     #[test]
@@ -164,8 +187,11 @@ mod tests {
         Start,
         Complete(prop::sample::Index),
         Cancel,
-        Take,
-        Unlink,
+        Turn,
+        TurnOf(prop::sample::Index),
+        Take(usize),
+        Unlist,
+        End,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -174,8 +200,11 @@ mod tests {
             4 => Just(Step::Start),
             4 => any::<prop::sample::Index>().prop_map(Step::Complete),
             1 => Just(Step::Cancel),
-            4 => Just(Step::Take),
-            4 => Just(Step::Unlink),
+            4 => Just(Step::Turn),
+            2 => any::<prop::sample::Index>().prop_map(Step::TurnOf),
+            4 => (1..4_usize).prop_map(Step::Take),
+            4 => Just(Step::Unlist),
+            4 => Just(Step::End),
         ]
     }
 
@@ -195,6 +224,7 @@ mod tests {
         fn behaves_like_a_plain_list(steps in prop::collection::vec(step(), 1..200)) {
             let mut order = Order::new();
             let mut oracle: Vec<State> = Vec::new();
+            let mut turn = false;
             for step in steps {
                 let head = oracle.iter().position(|s| *s != State::Gone).unwrap_or(oracle.len());
                 match step {
@@ -224,26 +254,45 @@ mod tests {
                         let cancelled = pending.map(|s| *s = State::Cancelled).count();
                         prop_assert_eq!(order.cancel(), cancelled as u64);
                     }
-                    Step::Take => {
-                        let expected = match oracle.get(head) {
-                            Some(State::Done) => Some((head as u64, head, Outcome::Done)),
-                            Some(State::Cancelled) => Some((head as u64, head, Outcome::Cancelled)),
-                            _ => None,
-                        };
-                        prop_assert_eq!(order.take_head(), expected.clone());
-                        if expected.is_some() {
-                            oracle[head] = State::Finishing;
+                    Step::Turn => {
+                        let done = matches!(oracle.get(head), Some(State::Done | State::Cancelled));
+                        prop_assert_eq!(order.turn_due(), done && !turn);
+                        turn |= done;
+                    }
+                    Step::TurnOf(index) if !oracle.is_empty() => {
+                        let n = index.index(oracle.len());
+                        prop_assert_eq!(order.turn_of(n as u64), n == head && !turn);
+                        turn |= n == head;
+                    }
+                    Step::Take(most) if turn => {
+                        let expected: Vec<_> = (head..oracle.len())
+                            .take(most)
+                            .map_while(|n| match oracle[n] {
+                                State::Done => Some((n as u64, n, Outcome::Done)),
+                                State::Cancelled => Some((n as u64, n, Outcome::Cancelled)),
+                                _ => None,
+                            })
+                            .collect();
+                        prop_assert_eq!(due(&mut order, most), expected.clone());
+                        for (_, n, _) in expected {
+                            oracle[n] = State::Finishing;
                         }
                     }
-                    Step::Unlink => {
-                        if oracle.get(head) == Some(&State::Finishing) {
-                            order.unlink_head();
-                            oracle[head] = State::Gone;
-                        }
+                    Step::Unlist if turn => {
+                        let finished = oracle[head..].iter().take_while(|s| **s == State::Finishing);
+                        let end = head + finished.count();
+                        order.unlist(end as u64);
+                        oracle[head..end].fill(State::Gone);
                     }
+                    // As the queue does: never before what was taken is finished.
+                    Step::End if turn && oracle.get(head) != Some(&State::Finishing) => {
+                        order.end_turn();
+                        turn = false;
+                    }
+                    Step::TurnOf(_) | Step::Take(_) | Step::Unlist | Step::End => {}
                 }
                 let head = oracle.iter().position(|s| *s != State::Gone).unwrap_or(oracle.len());
-                prop_assert_eq!(order.head() as usize, head);
+                prop_assert_eq!(order.head as usize, head);
                 prop_assert_eq!(order.end() as usize, oracle.len());
             }
         }

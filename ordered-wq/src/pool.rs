@@ -6,9 +6,9 @@ use std::fmt;
 
 use crate::Error;
 use crate::panics::caught;
-use crate::queue::Unordered;
+use crate::queue::{Unordered, Visit};
 use crate::sync::{
-    Arc, AtomicUsize, Builder, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, thread_local,
+    Arc, AtomicUsize, Builder, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, Spin, thread_local,
 };
 
 /// A pool of worker threads, shared by many queues. Cloning gives another
@@ -130,7 +130,17 @@ impl Pool {
         let Some(job) = core.take(&mut core.state.lock()) else {
             return false;
         };
-        core.run(job, false);
+        core.run(job, Visit::One, &|| false);
+        true
+    }
+
+    /// As [`Self::help`], and of a queue more than one item until it is `enough`.
+    pub(crate) fn help_until(&self, enough: &dyn Fn() -> bool) -> bool {
+        let core = &self.owner.core;
+        let Some(job) = core.take(&mut core.state.lock()) else {
+            return false;
+        };
+        core.run(job, Visit::Run, enough);
         true
     }
 
@@ -186,17 +196,24 @@ impl Core {
     fn work(self: Arc<Self>) {
         WORKER_OF.with(|pool| pool.set(self.address()));
         let mut state = self.state.lock();
+        let mut looked = false;
         loop {
             if let Some(job) = self.take(&mut state) {
+                looked = false;
                 if state.jobs.is_empty() {
                     drop(state);
                 } else {
                     self.wake_one(state);
                 }
-                self.run(job, true);
+                self.run(job, Visit::Run, &|| false);
                 state = self.state.lock();
             } else if state.stopping {
                 return;
+            } else if !looked {
+                looked = true;
+                drop(state);
+                Spin::until(|| self.waiting.load(Ordering::Relaxed) > 0);
+                state = self.state.lock();
             } else {
                 state.sleeping += 1;
                 state = self.wake.wait(state);
@@ -217,18 +234,21 @@ impl Core {
         }
     }
 
-    /// `whole`: of a queue, more than one item, as long as nothing else waits for a thread.
-    fn run(&self, job: Job, whole: bool) {
+    /// Of a queue, items until it is `enough` or something else waits for a thread.
+    fn run(&self, job: Job, visit: Visit, enough: &dyn Fn() -> bool) {
         match job {
             Job::Queue(queue) => {
-                let left = Cell::new(if whole { MOST_AT_ONCE } else { 1 });
+                let left = Cell::new(match visit {
+                    Visit::One => 1,
+                    Visit::Run => MOST_AT_ONCE,
+                });
                 let another = || {
                     left.set(left.get() - 1);
                     // One that waits may be this queue's own.
-                    left.get() > 0 && self.waiting.load(Ordering::Relaxed) <= 1
+                    left.get() > 0 && self.waiting.load(Ordering::Relaxed) <= 1 && !enough()
                 };
                 let again = || self.push(Job::Queue(Arc::clone(&queue)));
-                queue.come_by(&again, &another);
+                queue.come_by(&again, &another, visit);
             }
             Job::Call(call) => {
                 if let Err(message) = caught(call) {

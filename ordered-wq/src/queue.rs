@@ -1,46 +1,89 @@
 //! The ordered queue: the order of its items, and the threads that come by.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
+use std::time::Duration;
 
 use crate::order::Order;
 use crate::panics::caught;
 use crate::pool::Job;
-use crate::sync::{Arc, Mutex, MutexGuard, Sleeper, thread_local};
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Pace, Sleeper, thread_local};
 use crate::{Error, Outcome, Pool, Work, WorkId};
 
 /// Items that run in parallel on a pool and finish one at a time, in the order
 /// in which they were submitted.
 ///
+/// One made by [`Self::new`] takes items of any type, and puts each into a box. One made by
+/// [`Self::of_one_type`] takes items of one type as they are, which costs no allocation.
+///
 /// Dropping the queue waits as [`Self::drain`] does, except inside one of its
 /// own items, where it doesn't wait: the items finish all the same.
-pub struct OrderedQueue {
-    core: Arc<Core>,
+pub struct OrderedQueue<W: Work = Box<dyn Work>> {
+    core: Arc<Core<W>>,
     pool: Pool,
 }
 
 /// A queue as the pool sees it.
 pub(crate) trait Unordered: Send + Sync {
-    /// Starts items that are pending, as many as `another` says, and finishes what can be finished.
-    /// `come_again` brings another thread, or this one.
-    fn come_by(&self, come_again: &dyn Fn(), another: &dyn Fn() -> bool);
+    /// Starts items, again and again as long as `another` says so, and finishes what can be
+    /// finished. `come_again` brings another thread, or this one.
+    fn come_by(&self, come_again: &dyn Fn(), another: &dyn Fn() -> bool, visit: Visit);
 }
 
-struct Core {
-    state: Mutex<State>,
+/// How much a thread that comes by claims at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Visit {
+    One,
+    /// A run of items, if they are quick.
+    Run,
 }
 
-struct State {
-    order: Order<Box<dyn Work>>,
-    /// A thread was asked to come by and has not come yet. While anything is pending, one is: so
-    /// there is always a job for who looks for one, and never more than that.
+/// Most items of a run.
+const MOST: usize = 32;
+/// Of a queue that is new. Models have few items.
+const FIRST: usize = if cfg!(any(loom, shuttle)) { 2 } else { 1 };
+/// A run that took less was quick, and the next may be twice as long.
+const QUICK: Duration = Duration::from_micros(5);
+/// After one that took more, a run is a single item again.
+const SLOW: Duration = Duration::from_micros(25);
+
+/// In [`Core::finished`]: somebody waits for items.
+const WAITED_FOR: u64 = 1;
+const ONE: u64 = 2;
+
+struct Core<W> {
+    state: Mutex<State<W>>,
+    /// [`ONE`] for each item that is finished, and [`WAITED_FOR`]. One number, so that of a thread
+    /// that finishes an item and one that begins to wait, one sees the other without a lock.
+    finished: AtomicU64,
+}
+
+struct State<W> {
+    order: Order<W>,
+    /// A thread was asked to come by and has not come yet. While any item is not started, one is:
+    /// so there is always a job for who looks for one, and never more than that.
     asked: bool,
+    /// Most items of the next run.
+    run_len: usize,
+    /// What threads have claimed and not started. It is started by whoever comes first.
+    runs: Vec<Arc<Run<W>>>,
+    idle: Vec<Desk<W>>,
     /// Items that are finished and will be freed when the thread that ran them
     /// has left the queue (I5): at most one a thread.
     unfreed: Vec<u64>,
     waiters: Vec<Waiter>,
     /// The first panic after a parallel part since the last report.
     panic: Option<(WorkId, String)>,
+}
+
+/// Items by id, ascending; one of a thread's own is taken without the queue's lock.
+type Run<W> = Mutex<VecDeque<(u64, W)>>;
+
+/// What a thread needs while it is at the queue.
+struct Desk<W> {
+    run: Arc<Run<W>>,
+    due: Vec<(u64, W, Outcome)>,
 }
 
 /// Somebody waits until all items before `target` are finished and freed.
@@ -53,9 +96,25 @@ impl OrderedQueue {
     /// Makes an empty queue whose items run on `pool`.
     #[must_use]
     pub fn new(pool: &Pool) -> Self {
+        Self::of_one_type(pool)
+    }
+
+    /// Appends an item. Never waits, and runs no part of any item.
+    pub fn submit(&self, work: impl Work) -> WorkId {
+        self.push(Box::new(work))
+    }
+}
+
+impl<W: Work> OrderedQueue<W> {
+    /// Makes an empty queue of items of one type, to be submitted with [`Self::push`].
+    #[must_use]
+    pub fn of_one_type(pool: &Pool) -> Self {
         let state = State {
             order: Order::new(),
             asked: false,
+            run_len: FIRST,
+            runs: Vec::new(),
+            idle: Vec::new(),
             unfreed: Vec::new(),
             waiters: Vec::new(),
             panic: None,
@@ -63,14 +122,14 @@ impl OrderedQueue {
         Self {
             core: Arc::new(Core {
                 state: Mutex::new(state),
+                finished: AtomicU64::new(0),
             }),
             pool: pool.clone(),
         }
     }
 
-    /// Appends an item. Never waits, and runs no part of any item.
-    pub fn submit(&self, work: impl Work) -> WorkId {
-        let work = Box::new(work);
+    /// Appends an item as it is. Never waits, and runs no part of any item.
+    pub fn push(&self, work: W) -> WorkId {
         let mut state = self.core.state.lock();
         let id = state.order.push(work);
         let ask = !std::mem::replace(&mut state.asked, true);
@@ -110,10 +169,15 @@ impl OrderedQueue {
     /// were. Each is finished in its turn, with [`Outcome::Cancelled`], perhaps
     /// by the calling thread. The queue can be used on.
     pub fn cancel(&self) -> u64 {
-        let _inside = Inside::enter(&self.core);
-        let mut state = self.core.state.lock();
-        let cancelled = state.order.cancel();
-        drop(self.core.finish_due(state, None));
+        let core = &*self.core;
+        let _inside = Inside::enter(core);
+        let mut state = core.state.lock();
+        let cancelled = state.cancel();
+        if state.order.turn_due() {
+            let mut desk = state.desk();
+            state = core.finish_due(state, None, None, &mut desk);
+            state.idle.push(desk);
+        }
         cancelled
     }
 
@@ -121,7 +185,7 @@ impl OrderedQueue {
     #[must_use]
     pub fn unfinished(&self) -> u64 {
         let state = self.core.state.lock();
-        state.order.end() - state.order.head()
+        state.order.end() - self.core.finished()
     }
 
     /// The pool that the items run on.
@@ -131,20 +195,16 @@ impl OrderedQueue {
     }
 
     fn wait_until(&self, target: u64) -> Result<(), Error> {
-        if Inside::is(&self.core) {
+        let core = &*self.core;
+        if Inside::is(core) {
             return Err(Error::WaitsForItself);
         }
-        while self.core.advance(target) {}
-        let mut state = self.core.state.lock();
-        if !state.reached(target) {
-            let sleeper = Arc::new(Sleeper::default());
-            state.waiters.push(Waiter {
-                target,
-                sleeper: Arc::clone(&sleeper),
-            });
+        while core.advance(target) {}
+        let mut state = core.state.lock();
+        if let Some(sleeper) = core.must_wait(&mut state, target) {
             drop(state);
             sleeper.sleep();
-            state = self.core.state.lock();
+            state = core.state.lock();
         }
         match state.panic.take() {
             None => Ok(()),
@@ -153,7 +213,7 @@ impl OrderedQueue {
     }
 }
 
-impl Drop for OrderedQueue {
+impl<W: Work> Drop for OrderedQueue<W> {
     fn drop(&mut self) {
         match self.drain() {
             Ok(()) | Err(Error::WaitsForItself) => {}
@@ -162,7 +222,7 @@ impl Drop for OrderedQueue {
     }
 }
 
-impl fmt::Debug for OrderedQueue {
+impl<W: Work> fmt::Debug for OrderedQueue<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OrderedQueue")
             .field("unfinished", &self.unfinished())
@@ -170,119 +230,297 @@ impl fmt::Debug for OrderedQueue {
     }
 }
 
-impl Unordered for Core {
-    fn come_by(&self, come_again: &dyn Fn(), another: &dyn Fn() -> bool) {
+impl<W: Work> Unordered for Core<W> {
+    fn come_by(&self, come_again: &dyn Fn(), another: &dyn Fn() -> bool, visit: Visit) {
         let _inside = Inside::enter(self);
         let mut state = self.state.lock();
         state.asked = false;
-        let mut first = true;
-        while first || another() {
-            first = false;
-            let Some((id, work)) = state.order.start(u64::MAX) else {
+        let mut desk = state.desk();
+        let mut pace = Pace::start();
+        loop {
+            let most = match visit {
+                Visit::One => 1,
+                Visit::Run => state.run_len,
+            };
+            let Some(first) = state.claim(&desk, most) else {
                 break;
             };
-            let ask = state.order.has_pending() && !std::mem::replace(&mut state.asked, true);
-            drop(state);
-            if ask {
-                come_again();
+            state = self.carry_out(state, first, &mut desk, Some(come_again));
+            if visit == Visit::Run {
+                state.learn(pace.lap());
             }
-            state = self.run(id, work);
-            state = self.finish_due(state, Some(id)).0;
+            if !another() {
+                break;
+            }
         }
+        state.idle.push(desk);
         // What was submitted since found nobody asked, or asked somebody.
-        if state.order.has_pending() && !std::mem::replace(&mut state.asked, true) {
+        if state.must_ask() {
             drop(state);
             come_again();
-            return;
         }
-        drop(self.finish_due(state, None));
     }
 }
 
-impl Core {
-    /// Runs the first pending item before `below`, if there is one, and then
-    /// the ordered parts that are due. `false` if neither was there to do.
+impl<W: Work> Core<W> {
+    /// How many items are finished.
+    fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Acquire) / ONE
+    }
+
+    /// Starts the first item before `below` that nobody has started, if there is one, and does what
+    /// is due then. `false` if there was none.
     fn advance(&self, below: u64) -> bool {
         let _inside = Inside::enter(self);
         let mut state = self.state.lock();
-        let Some((id, work)) = state.order.start(below) else {
-            return self.finish_due(state, None).1;
+        let Some(first) = state.start(below) else {
+            return false;
         };
-        drop(state);
-        let state = self.run(id, work);
-        drop(self.finish_due(state, Some(id)));
+        let mut desk = state.desk();
+        state = self.carry_out(state, first, &mut desk, None);
+        state.idle.push(desk);
         true
     }
 
-    /// The parallel part; returns under the lock under which the item is done.
-    fn run(&self, id: u64, mut work: Box<dyn Work>) -> MutexGuard<'_, State> {
-        let outcome = match caught(|| work.run()) {
-            Ok(()) => Outcome::Done,
-            Err(message) => Outcome::Panicked(message),
-        };
-        let mut state = self.state.lock();
-        state.order.complete(id, work, outcome);
-        state
+    /// Runs an item that was started, then those of the desk's run, and finishes what is due.
+    fn carry_out<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<W>>,
+        first: (u64, W),
+        desk: &mut Desk<W>,
+        come_again: Option<&dyn Fn()>,
+    ) -> MutexGuard<'a, State<W>> {
+        let (mut id, mut work) = first;
+        let mut turn = state.order.turn_of(id);
+        let ask = come_again.filter(|_| state.must_ask());
+        drop(state);
+        if let Some(ask) = ask {
+            ask();
+        }
+        loop {
+            let outcome = match caught(|| work.run()) {
+                Ok(()) => Outcome::Done,
+                Err(message) => Outcome::Panicked(message),
+            };
+            let mut state = if turn {
+                let panic = caught(|| work.finish(outcome)).err();
+                let follows = |next: Option<&(u64, W)>| next.is_some_and(|next| next.0 == id + 1);
+                // Bound, for a lock in the condition would be held for all of it.
+                let own_is_next = follows(desk.run.lock().front());
+                let own_work = if own_is_next {
+                    // This thread finishes nothing but own items for now, so it may free this one.
+                    let panic = panic.or(caught(|| drop(work)).err());
+                    self.count(id, panic);
+                    let next = desk.run.lock().pop_front_if(|next| next.0 == id + 1);
+                    if let Some(next) = next {
+                        (id, work) = next;
+                        continue;
+                    }
+                    None
+                } else {
+                    let mut state = self.state.lock();
+                    state.unfreed.push(id);
+                    self.count_locked(&mut state, id, panic);
+                    Some(work)
+                };
+                let mut state = self.state.lock();
+                state.order.unlist(self.finished());
+                self.finish_due(state, Some(id), own_work, desk)
+            } else {
+                let mut state = self.state.lock();
+                state.order.complete(id, work, outcome);
+                match state.order.turn_due() {
+                    true => self.finish_due(state, Some(id), None, desk),
+                    false => state,
+                }
+            };
+            // Not earlier: what this thread doesn't start at once, others may.
+            let Some(next) = desk.run.lock().pop_front() else {
+                return state;
+            };
+            turn = state.order.turn_of(next.0);
+            drop(state);
+            (id, work) = next;
+        }
     }
 
-    /// Finishes heads until one isn't done or another thread is at it. No
+    /// Who has the turn finishes heads until one isn't done, and ends the turn. No
     /// wake-up is lost: whoever completes an item looks at the head under the
     /// lock under which it became done.
+    ///
+    /// The thread's own item is freed last. If it is finished already, it is given too.
     fn finish_due<'a>(
         &'a self,
-        mut state: MutexGuard<'a, State>,
+        mut state: MutexGuard<'a, State<W>>,
         own: Option<u64>,
-    ) -> (MutexGuard<'a, State>, bool) {
-        let mut own_work = None;
-        let mut any = false;
-        while let Some((id, mut work, outcome)) = state.order.take_head() {
-            any = true;
+        mut own_work: Option<W>,
+        desk: &mut Desk<W>,
+    ) -> MutexGuard<'a, State<W>> {
+        loop {
+            state.order.take_due(MOST, &mut desk.due);
+            if desk.due.is_empty() {
+                break;
+            }
+            if let Some(own) = own
+                && desk.due.iter().any(|due| due.0 == own)
+            {
+                state.unfreed.push(own);
+            }
             drop(state);
-            let mut panic = caught(|| work.finish(outcome)).err();
-            if own == Some(id) {
-                own_work = Some(work);
-            } else {
-                panic = panic.or(caught(|| drop(work)).err());
+            for (id, mut work, outcome) in desk.due.drain(..) {
+                let mut panic = caught(|| work.finish(outcome)).err();
+                if own == Some(id) {
+                    own_work = Some(work);
+                } else {
+                    panic = panic.or(caught(|| drop(work)).err());
+                }
+                self.count(id, panic);
             }
             state = self.state.lock();
-            if own == Some(id) {
-                state.unfreed.push(id);
-            }
-            state.order.unlink_head();
-            state.settle(id, panic);
+            state.order.unlist(self.finished());
         }
+        state.order.end_turn();
         if let (Some(work), Some(id)) = (own_work, own) {
             drop(state);
             let panic = caught(|| drop(work)).err();
             state = self.state.lock();
             state.unfreed.retain(|unfreed| *unfreed != id);
-            state.settle(id, panic);
+            state.note(id, panic);
+            self.wake(&mut state);
         }
-        (state, any)
+        state
+    }
+
+    /// An item is finished, and freed unless it is told as unfreed.
+    fn count(&self, id: u64, panic: Option<String>) {
+        if panic.is_some() {
+            self.count_locked(&mut self.state.lock(), id, panic);
+        } else if self.finished.fetch_add(ONE, Ordering::AcqRel) & WAITED_FOR != 0 {
+            self.wake(&mut self.state.lock());
+        }
+    }
+
+    fn count_locked(&self, state: &mut State<W>, id: u64, panic: Option<String>) {
+        // First, so that who sees the item finished is told.
+        state.note(id, panic);
+        self.finished.fetch_add(ONE, Ordering::AcqRel);
+        self.wake(state);
+    }
+
+    /// Where to sleep until all items before `target` are finished and freed; nowhere if they are.
+    fn must_wait(&self, state: &mut State<W>, target: u64) -> Option<Arc<Sleeper>> {
+        let finished = self.finished.fetch_or(WAITED_FOR, Ordering::AcqRel) / ONE;
+        if state.reached(finished, target) {
+            self.wake(state);
+            return None;
+        }
+        let sleeper = Arc::new(Sleeper::default());
+        state.waiters.push(Waiter {
+            target,
+            sleeper: Arc::clone(&sleeper),
+        });
+        Some(sleeper)
+    }
+
+    /// Wakes those who waited for what is so now.
+    fn wake(&self, state: &mut State<W>) {
+        let finished = self.finished();
+        for waiter in std::mem::take(&mut state.waiters) {
+            if state.reached(finished, waiter.target) {
+                waiter.sleeper.wake();
+            } else {
+                state.waiters.push(waiter);
+            }
+        }
+        if state.waiters.is_empty() {
+            self.finished.fetch_and(!WAITED_FOR, Ordering::AcqRel);
+        }
     }
 }
 
-impl State {
-    fn reached(&self, target: u64) -> bool {
-        self.order.head() >= target && self.unfreed.iter().all(|id| *id >= target)
+impl<W: Work> State<W> {
+    fn desk(&mut self) -> Desk<W> {
+        self.idle.pop().unwrap_or_else(|| {
+            let run: Arc<Run<W>> = Arc::default();
+            self.runs.push(Arc::clone(&run));
+            Desk {
+                run,
+                due: Vec::new(),
+            }
+        })
     }
 
-    /// Keeps the first panic and wakes whoever waited for this.
-    fn settle(&mut self, id: u64, panic: Option<String>) {
+    /// Takes the first item that waits to be started, and for the desk's run what follows it, so
+    /// that it is at most so many; if none is pending, half of another run.
+    fn claim(&mut self, desk: &Desk<W>, most: usize) -> Option<(u64, W)> {
+        let pending = self.order.pending();
+        if let Some(first) = self.order.start(u64::MAX) {
+            // What is left is for others.
+            let more = most.min(pending.div_ceil(2)) - 1;
+            if more > 0 {
+                let rest = (0..more).map_while(|_| self.order.start(u64::MAX));
+                desk.run.lock().extend(rest);
+            }
+            return Some(first);
+        }
+        for other in &self.runs {
+            let mut other = other.lock();
+            let Some(first) = other.pop_front() else {
+                continue;
+            };
+            let more = (other.len() / 2).min(most - 1);
+            if more > 0 {
+                desk.run.lock().extend(other.drain(..more));
+            }
+            return Some(first);
+        }
+        None
+    }
+
+    /// Takes an item before `below` that waits to be started.
+    fn start(&mut self, below: u64) -> Option<(u64, W)> {
+        let of_run = |run: &Arc<Run<W>>| run.lock().pop_front_if(|first| first.0 < below);
+        let claimed = self.runs.iter().find_map(of_run);
+        claimed.or_else(|| self.order.start(below))
+    }
+
+    fn must_ask(&mut self) -> bool {
+        let left = || self.runs.iter().any(|run| !run.lock().is_empty());
+        let ask = !self.asked && (self.order.pending() > 0 || left());
+        self.asked |= ask;
+        ask
+    }
+
+    /// Completes as cancelled what is not started.
+    fn cancel(&mut self) -> u64 {
+        let mut cancelled = self.order.cancel();
+        for run in &self.runs {
+            for (id, work) in run.lock().drain(..) {
+                self.order.complete(id, work, Outcome::Cancelled);
+                cancelled += 1;
+            }
+        }
+        cancelled
+    }
+
+    /// From what a run took, how long the next may be.
+    fn learn(&mut self, took: Duration) {
+        if took < QUICK {
+            self.run_len = (self.run_len * 2).min(MOST);
+        } else if took > SLOW {
+            self.run_len = 1;
+        }
+    }
+
+    fn reached(&self, finished: u64, target: u64) -> bool {
+        finished >= target && self.unfreed.iter().all(|id| *id >= target)
+    }
+
+    /// Keeps the first panic.
+    fn note(&mut self, id: u64, panic: Option<String>) {
         if let Some(message) = panic {
             tracing::error!(id, message, "an item panicked after its parallel part");
             self.panic.get_or_insert((WorkId(id), message));
-        }
-        if self.waiters.is_empty() {
-            return;
-        }
-        let waiters = std::mem::take(&mut self.waiters);
-        for waiter in waiters {
-            if self.reached(waiter.target) {
-                waiter.sleeper.wake();
-            } else {
-                self.waiters.push(waiter);
-            }
         }
     }
 }
@@ -297,14 +535,14 @@ thread_local! {
 struct Inside;
 
 impl Inside {
-    fn enter(core: &Core) -> Self {
+    fn enter<W>(core: &Core<W>) -> Self {
         INSIDE.with(|inside| {
             inside.borrow_mut().push(std::ptr::from_ref(core).addr());
         });
         Self
     }
 
-    fn is(core: &Core) -> bool {
+    fn is<W>(core: &Core<W>) -> bool {
         let core = std::ptr::from_ref(core).addr();
         INSIDE
             .try_with(|inside| inside.borrow().contains(&core))

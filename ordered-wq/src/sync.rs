@@ -3,8 +3,48 @@
 #[cfg(not(any(loom, shuttle)))]
 mod imp {
     pub(crate) use parking_lot::{Mutex, MutexGuard};
+    pub(crate) use std::sync::atomic::AtomicU64;
     pub(crate) use std::thread::{Builder, JoinHandle};
     pub(crate) use std::thread_local;
+    use std::time::{Duration, Instant};
+
+    /// Looks a few times more before it sleeps: to wake a sleeper takes longer than what is waited
+    /// for often does. At most some microseconds.
+    pub(crate) struct Spin;
+
+    impl Spin {
+        const PAUSES: u32 = 7;
+        const YIELDS: u32 = 4;
+
+        /// Returns early once `over`.
+        pub(crate) fn until(over: impl Fn() -> bool) {
+            for step in 0..Self::PAUSES + Self::YIELDS {
+                if over() {
+                    return;
+                }
+                if step < Self::PAUSES {
+                    (0..1 << step).for_each(|_| std::hint::spin_loop());
+                } else {
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
+    /// How long something takes.
+    pub(crate) struct Pace(Instant);
+
+    impl Pace {
+        pub(crate) fn start() -> Self {
+            Self(Instant::now())
+        }
+
+        /// The time since the start or since the last call.
+        pub(crate) fn lap(&mut self) -> Duration {
+            let start = std::mem::replace(&mut self.0, Instant::now());
+            self.0 - start
+        }
+    }
 
     #[derive(Default)]
     pub(crate) struct Condvar(parking_lot::Condvar);
@@ -33,6 +73,7 @@ mod imp {
     use shuttle as checker;
 
     pub(crate) use checker::sync::MutexGuard;
+    pub(crate) use checker::sync::atomic::AtomicU64;
     pub(crate) use checker::thread::{Builder, JoinHandle};
     #[cfg(shuttle)]
     pub(crate) use checker::thread_local;
@@ -46,6 +87,26 @@ mod imp {
     }
     #[cfg(loom)]
     pub(crate) use constant_thread_local as thread_local;
+
+    /// To look again is nothing new to a checker.
+    pub(crate) struct Spin;
+
+    impl Spin {
+        pub(crate) fn until(_: impl Fn() -> bool) {}
+    }
+
+    /// Everything is quick.
+    pub(crate) struct Pace;
+
+    impl Pace {
+        pub(crate) fn start() -> Self {
+            Self
+        }
+
+        pub(crate) fn lap(&mut self) -> std::time::Duration {
+            std::time::Duration::ZERO
+        }
+    }
 
     pub(crate) struct Mutex<T>(checker::sync::Mutex<T>);
 
@@ -83,20 +144,26 @@ mod imp {
     }
 }
 
-pub(crate) use imp::{Builder, Condvar, JoinHandle, Mutex, MutexGuard, thread_local};
+pub(crate) use imp::{
+    AtomicU64, Builder, Condvar, JoinHandle, Mutex, MutexGuard, Pace, Spin, thread_local,
+};
 pub(crate) use std::sync::Arc;
+pub(crate) use std::sync::atomic::Ordering;
 // For hints that may be old; nothing is ordered by them.
-pub(crate) use std::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 /// One sleeper, which is woken once.
 #[derive(Default)]
 pub(crate) struct Sleeper {
     woken: Mutex<bool>,
     changed: Condvar,
+    /// The same, for who can do with an old answer.
+    hint: AtomicBool,
 }
 
 impl Sleeper {
     pub(crate) fn sleep(&self) {
+        Spin::until(|| self.hint.load(Ordering::Relaxed));
         let mut woken = self.woken.lock();
         while !*woken {
             woken = self.changed.wait(woken);
@@ -111,6 +178,7 @@ impl Sleeper {
         let mut woken = self.woken.lock();
         debug_assert!(!*woken, "I7: woken once");
         *woken = true;
+        self.hint.store(true, Ordering::Relaxed);
         drop(woken);
         self.changed.notify_one();
     }

@@ -17,6 +17,16 @@ pub trait Work: Send + 'static {
     fn finish(&mut self, outcome: Outcome);
 }
 
+impl Work for Box<dyn Work> {
+    fn run(&mut self) {
+        (**self).run();
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        (**self).finish(outcome);
+    }
+}
+
 /// What became of an item's parallel part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

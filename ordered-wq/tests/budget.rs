@@ -66,6 +66,36 @@ fn a_large_request_is_not_passed_over_by_small_ones() {
 }
 
 #[test]
+fn the_high_water_mark_is_what_was_really_out() {
+    let budget = Budget::new(100);
+    for _ in 0..300 {
+        drop(budget.acquire(1));
+    }
+    assert_eq!((budget.used(), budget.high_water()), (0, 1));
+    let two = [budget.acquire(20), budget.acquire(30)];
+    for _ in 0..300 {
+        let more = budget.try_acquire(10).unwrap();
+        assert_eq!(budget.used(), 60);
+        drop(more);
+    }
+    drop(two);
+    assert_eq!((budget.used(), budget.high_water()), (0, 60));
+    assert_eq!(budget.waited(), 0);
+}
+
+#[test]
+fn a_budget_without_bounds_counts_on() {
+    let budget = Budget::new(u64::MAX);
+    for _ in 0..3 {
+        let most = budget.acquire(u64::MAX - 5);
+        let rest = budget.acquire(5);
+        assert!(budget.try_acquire(1).is_none());
+        drop((most, rest));
+        assert_eq!((budget.used(), budget.high_water()), (0, u64::MAX));
+    }
+}
+
+#[test]
 fn a_submitter_is_throttled_and_may_help_meanwhile() {
     let pool = Pool::new(0);
     let queue = OrderedQueue::new(&pool);
@@ -79,7 +109,8 @@ fn a_submitter_is_throttled_and_may_help_meanwhile() {
             move |_| drop(permit),
         ));
     }
-    assert_eq!(ran.load(Ordering::SeqCst), 96);
+    // Who helps may do some more than it must.
+    assert!(ran.load(Ordering::SeqCst) >= 96);
     queue.drain().unwrap();
     assert_eq!((budget.used(), budget.high_water()), (0, 4));
 }

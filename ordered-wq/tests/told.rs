@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ordered_wq::{Budget, OrderedQueue, Pool, work};
+use ordered_wq::{Budget, OrderedQueue, Outcome, Pool, Work, work};
 
 #[test]
 fn a_pool_has_as_many_threads_as_it_was_started_with() {
@@ -75,6 +75,27 @@ fn a_wait_for_an_item_ends_when_it_is_finished() {
         assert_eq!(queue.unfinished(), left);
         assert_eq!(u64::from(finished.load(Ordering::SeqCst)), 3 - left);
     }
+}
+
+#[test]
+fn items_of_one_type_need_no_box() {
+    struct Square(u64, mpsc::Sender<u64>);
+    impl Work for Square {
+        fn run(&mut self) {
+            self.0 *= self.0;
+        }
+        fn finish(&mut self, outcome: Outcome) {
+            assert_eq!(outcome, Outcome::Done);
+            self.1.send(self.0).unwrap();
+        }
+    }
+    let queue = OrderedQueue::of_one_type(&Pool::new(2));
+    let (out, results) = mpsc::channel();
+    for n in 0..500 {
+        assert_eq!(queue.push(Square(n, out.clone())).sequence(), n);
+    }
+    queue.drain().unwrap();
+    assert!(results.try_iter().eq((0..500).map(|n| n * n)));
 }
 
 /// A pool of one thread and a flag that a slow job on it sets.

@@ -356,6 +356,93 @@ fn what_an_item_holds_is_gone_before_its_ordered_part() {
     });
 }
 
+/// Items that were so quick that a worker claims them by the dozen, and then two that need each
+/// other: the second was claimed with the first, whose thread never came to it. Guarded by the
+/// `runs` that `State::claim` looks through and by `left` in `State::must_ask`.
+#[test]
+fn deadlock_when_neighbours_need_each_other() {
+    within_10_s(|| {
+        let queue = OrderedQueue::new(&Pool::new(2));
+        for _ in 0..50 {
+            for _ in 0..300 {
+                queue.submit(work(|| (), |_| ()));
+            }
+            let both = Arc::new(Barrier::new(2));
+            let (out, finished) = mpsc::channel();
+            for n in 0..2 {
+                let (both, out) = (Arc::clone(&both), out.clone());
+                queue.submit(work(
+                    move || both.wait(),
+                    move |_| out.send(n).expect("the test waits"),
+                ));
+            }
+            // Not by `drain`, which would do the work of a second thread.
+            drop(out);
+            assert!(finished.iter().eq(0..2));
+        }
+    });
+}
+
+/// The same with an item that needs the ordered part of the one before: it was run before that was
+/// finished. Guarded by `turn` in `Core::carry_out`.
+#[test]
+fn deadlock_when_an_item_needs_the_ordered_part_before() {
+    within_10_s(|| {
+        let queue = OrderedQueue::new(&Pool::new(1));
+        for _ in 0..50 {
+            for _ in 0..300 {
+                queue.submit(work(|| (), |_| ()));
+            }
+            let (tell, told) = mpsc::channel();
+            let (out, finished) = mpsc::channel();
+            queue.submit(work(
+                || (),
+                move |_| tell.send(()).expect("the next one waits"),
+            ));
+            queue.submit(work(
+                move || told.recv().expect("it is told"),
+                move |_| out.send(()).expect("the test waits"),
+            ));
+            finished.recv().unwrap();
+        }
+    });
+}
+
+/// Items that a worker had claimed and not started ran although they were cancelled. Guarded by the
+/// loop in `State::cancel`.
+#[test]
+fn cancelled_items_run_because_they_were_claimed() {
+    within_10_s(|| {
+        let pool = Pool::new(1);
+        let queue = OrderedQueue::new(&pool);
+        let (out, results) = mpsc::channel();
+        for _ in 0..20 {
+            // Until a run is as long as it gets.
+            for _ in 0..300 {
+                queue.submit(work(|| (), |_| ()));
+            }
+            let (started, starts) = mpsc::channel();
+            let (open, gate) = mpsc::channel::<()>();
+            queue.submit(work(
+                move || {
+                    started.send(()).unwrap();
+                    gate.recv()
+                },
+                |_| (),
+            ));
+            for _ in 0..40 {
+                let out = out.clone();
+                queue.submit(work(|| (), move |result| out.send(result).unwrap()));
+            }
+            starts.recv().unwrap();
+            assert_eq!(queue.cancel(), 40);
+            open.send(()).unwrap();
+            queue.drain().unwrap();
+            assert!(results.try_iter().eq(vec![Err(Outcome::Cancelled); 40]));
+        }
+    });
+}
+
 #[test]
 fn shutdown_runs_what_is_queued_and_later_jobs_run_where_somebody_waits() {
     within_10_s(|| {
