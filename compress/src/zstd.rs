@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd_safe::{
-    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, get_error_name,
-    is_error_kind,
+    CCtx, CParameter, DCtx, DParameter, InBuffer, OutBuffer, ResetDirective, SafeResult,
+    get_error_name, is_error_kind,
 };
 
 use crate::{Codec, CodecId, Compressor, Decompressor, Error};
@@ -74,13 +74,7 @@ impl Compressor for ZstdCompressor {
     /// One call knows all of the source: that is what pledges the size, and narrows the window to
     /// the source as if it were not bounded.
     fn compress(&mut self, src: &[u8], dst: &mut [u8]) -> Result<Option<usize>, Error> {
-        match self.0.compress2(dst, src) {
-            Ok(len) => Ok(Some(len)),
-            Err(code) if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) => {
-                Ok(None)
-            }
-            Err(code) => Err(failed(src.len(), code)),
-        }
+        outcome(src.len(), self.0.compress2(dst, src))
     }
 }
 
@@ -115,10 +109,33 @@ impl Decompressor for ZstdDecompressor {
     }
 }
 
+/// That the result does not fit is no error.
+fn outcome(src_len: usize, answer: SafeResult) -> Result<Option<usize>, Error> {
+    match answer {
+        Ok(len) => Ok(Some(len)),
+        Err(code) if is_error_kind(code, ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall) => Ok(None),
+        Err(code) => Err(failed(src_len, code)),
+    }
+}
+
 fn failed(len: usize, code: usize) -> Error {
     Error::Compress {
         codec: NAME,
         len,
         why: get_error_name(code).to_owned(),
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_full_destination_means_no_gain() {
+        let answer = |kind: ZSTD_ErrorCode| outcome(10, Err((kind as usize).wrapping_neg()));
+        let no_gain = answer(ZSTD_ErrorCode::ZSTD_error_dstSize_tooSmall);
+        assert_eq!(no_gain, Ok(None));
+        let no_memory = answer(ZSTD_ErrorCode::ZSTD_error_memory_allocation);
+        assert!(matches!(no_memory, Err(Error::Compress { len: 10, .. })));
     }
 }

@@ -272,6 +272,22 @@ fn lzo_of_larger_sectors() {
 }
 
 #[test]
+fn what_gives_noise_up_soon_says_so() {
+    let registry = Registry::btrfs();
+    for (id, level, quick) in [
+        (CodecId::ZLIB, 1, false),
+        (CodecId::LZO, 1, true),
+        (CodecId::ZSTD, -15, true),
+        (CodecId::ZSTD, 8, true),
+        (CodecId::ZSTD, 9, false),
+        (CodecId::ZSTD, 15, false),
+    ] {
+        let codec = registry.get(id).unwrap();
+        assert_eq!(codec.is_quick_on_noise(level), quick, "{id:?} {level}");
+    }
+}
+
+#[test]
 fn levels_and_numbers_that_are_not_there() {
     let spaces = workspaces();
     for (id, level) in [

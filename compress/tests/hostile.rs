@@ -151,6 +151,35 @@ fn lzo_segments_are_checked() {
     assert_eq!(refused(CodecId::LZO, &bytes), "no length at 13");
 }
 
+/// I3: who wants the beginning of an extent gets it, whatever follows.
+#[test]
+fn lzo_behind_a_full_destination_is_not_read() {
+    let mut bytes = words(&[15, 5]);
+    bytes.extend([18, b'x', 17, 0, 0, 1, 1]);
+    let spaces = Workspaces::new(all_codecs(), 1);
+    let mut decompressor = spaces.decompressor(CodecId::LZO).unwrap();
+    for room in [0, 1] {
+        let mut out = vec![0; room];
+        assert_eq!(decompressor.decompress(&bytes, &mut out), Ok(room));
+        assert!(out.iter().all(|byte| *byte == b'x'));
+    }
+}
+
+/// A stored block is said to be longer than the destination and than the stream: what of it there is
+/// does not fill the destination.
+#[test]
+fn zlib_that_ends_before_the_destination_is_full_is_refused() {
+    let mut stream = vec![0x78, 0x9c, 1];
+    stream.extend(9000_u16.to_le_bytes());
+    stream.extend((!9000_u16).to_le_bytes());
+    stream.extend([b'x'; 100]);
+    let spaces = Workspaces::new(all_codecs(), 1);
+    let mut decompressor = spaces.decompressor(CodecId::ZLIB).unwrap();
+    let mut beginning = [0; 100];
+    assert_eq!(decompressor.decompress(&stream, &mut beginning), Ok(100));
+    assert!(decompressor.decompress(&stream, &mut [0; 101]).is_err());
+}
+
 /// A frame that asks for a window of 2 GiB must not get it.
 #[test]
 fn zstd_windows_are_bounded() {
