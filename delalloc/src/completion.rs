@@ -221,6 +221,7 @@ mod tests {
                 let expected: Vec<_> = (0..ready).filter(|&item| !given_up[item]).collect();
                 prop_assert_eq!(&*finished.lock(), &expected);
                 prop_assert_eq!(line.len(), 20 - ready);
+                prop_assert_eq!(line.is_empty(), ready == 20);
             }
             line.drain();
         }

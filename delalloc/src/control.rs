@@ -102,9 +102,8 @@ impl WritebackControl {
     /// cut for the sake of a budget.
     pub fn raise(&mut self, contiguous_pages: u64) {
         let wanted = contiguous_pages.min(MAX_RAISED_PAGES);
-        if self.remaining_pages() < wanted {
-            self.nr_to_write = self.nr_written.saturating_add(wanted);
-        }
+        let raised = self.nr_written.saturating_add(wanted);
+        self.nr_to_write = self.nr_to_write.max(raised);
     }
 
     /// The most bytes to claim at once when `max_bytes` is the cap of a claim.

@@ -170,6 +170,7 @@ mod tests {
         };
         assert_eq!(range(0, 2 * WINDOW), Some(P..2 * WINDOW));
         assert_eq!(range(0, 2 * P), Some(P..3 * P));
+        assert_eq!(range(WINDOW, 2 * P), Some(WINDOW..WINDOW + 2 * P));
         let end = 10 * WINDOW + P;
         assert_eq!(range(9 * WINDOW, 2 * WINDOW), Some(9 * WINDOW..end));
         assert_eq!(range(0, P - 1), None);
@@ -193,19 +194,22 @@ mod tests {
 
     #[test]
     fn a_range_that_changed_is_tried_again_shorter() {
-        let tree = delalloc(0..16 * P);
+        let tree = delalloc(4 * P..17 * P);
         let pages = Pages::new(|attempt, range| {
             if attempt == 0 {
-                tree.clear_bits(12 * P..13 * P, StateBits::DELALLOC)
+                tree.clear_bits(14 * P..15 * P, StateBits::DELALLOC)
                     .ignore();
             } else if attempt == 1 {
-                tree.clear_bits(0..2 * P, StateBits::DELALLOC).ignore();
+                tree.clear_bits(4 * P..6 * P, StateBits::DELALLOC).ignore();
             }
             Some(range.end)
         });
         let found = find_lock_delalloc(&tree, &&pages, 0..u64::MAX, MAX_CLAIM).unwrap();
-        assert_eq!(*pages.asked.borrow(), [0..16 * P, 0..8 * P, 2 * P..6 * P]);
-        assert_eq!(found.range(), 2 * P..6 * P);
+        assert_eq!(
+            *pages.asked.borrow(),
+            [4 * P..17 * P, 4 * P..10 * P, 6 * P..9 * P]
+        );
+        assert_eq!(found.range(), 6 * P..9 * P);
         assert_eq!(pages.held.get(), 1);
         drop(found);
         assert_eq!(pages.held.get(), 0);

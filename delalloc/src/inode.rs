@@ -183,8 +183,7 @@ impl Delalloc {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         let promised = self.promised.lock();
-        let nothing = promised.reservation.data() == 0 && promised.reservation.metadata() == 0;
-        nothing && self.tree.is_empty()
+        promised.reservation.is_nothing() && self.tree.is_empty()
     }
 
     /// Puts a claimed range back to delalloc.
@@ -240,4 +239,20 @@ fn page_hull(range: &Range<u64>) -> Range<u64> {
     }
     let end = range.end.checked_next_multiple_of(PAGE_SIZE);
     range.start - range.start % PAGE_SIZE..end.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Limits;
+
+    /// The tests that call it rely on that.
+    #[test]
+    fn an_audit_sees_a_promise_that_the_states_do_not_bear_out() {
+        let file = Delalloc::new(&SpaceLedger::new(Limits::UNLIMITED));
+        file.audit();
+        file.promised.lock().extents += 1;
+        let audit = std::panic::AssertUnwindSafe(|| file.audit());
+        assert!(std::panic::catch_unwind(audit).is_err());
+    }
 }

@@ -363,6 +363,7 @@ mod tests {
         let a = extents.add(0..10, 1, "a");
         let b = extents.add(10..20, 1, "b");
         let c = extents.add(30..40, 1, "c");
+        assert_eq!((extents.len(), extents.is_empty()), (3, false));
         let at = |offset| extents.lookup(offset).map(|extent| *extent.payload());
         assert_eq!(
             [at(0), at(9), at(10), at(19)],

@@ -148,6 +148,10 @@ impl Reservation {
         }
     }
 
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.amount == Amount::default()
+    }
+
     pub(crate) fn ledger(&self) -> &SpaceLedger {
         &self.ledger
     }
@@ -183,7 +187,7 @@ impl Allocated {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.amount != Amount::default() {
+        if !self.is_nothing() {
             self.ledger.books().take_back(self.amount);
         }
     }

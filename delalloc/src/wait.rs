@@ -42,6 +42,11 @@ pub trait RangeWriteback {
     }
 }
 
+/// Not on the device, or not in the trees.
+const BUSY: StateBits = StateBits::DELALLOC
+    .union(StateBits::IN_FLIGHT)
+    .union(StateBits::ORDERED);
+
 /// When a wait is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
@@ -72,7 +77,6 @@ pub fn wait_for_range<W: RangeWriteback + ?Sized>(
     range: Range<u64>,
     until: Until,
 ) -> Result<(), W::Error> {
-    let busy = StateBits::DELALLOC | StateBits::IN_FLIGHT | StateBits::ORDERED;
     let mut round = 0_u32;
     loop {
         let steps = [
@@ -92,7 +96,7 @@ pub fn wait_for_range<W: RangeWriteback + ?Sized>(
         // The first round ends every flight that it found. So what was dirty
         // at the call and not claimed in it became claimable, and either the
         // second round claims it, or somebody else had and it waits for that.
-        if (until == Until::Written && round == 2) || !file.tree().test_any(range.clone(), busy) {
+        if (until == Until::Written && round == 2) || !file.tree().test_any(range.clone(), BUSY) {
             return Ok(());
         }
         tracing::trace!(?range, round, "still dirty or on its way");

@@ -349,6 +349,68 @@ fn a_claim_reaches_to_the_end_of_the_address_space() {
 }
 
 #[test]
+fn what_is_promised_or_on_its_way_is_not_settled() {
+    for metadata_per_extent in [0, PER_EXTENT] {
+        let ledger = SpaceLedger::new(Limits {
+            metadata_per_extent,
+            ..Limits::UNLIMITED
+        });
+        let file = Delalloc::new(&ledger);
+        let settled = || (file.is_settled(), ledger.is_settled());
+        assert_eq!(settled(), (true, true));
+        let reservation = file.reserve(0..PAGE_SIZE).unwrap();
+        assert_eq!(settled(), (true, false), "reserved");
+        file.dirty(0..PAGE_SIZE, reservation).ignore();
+        assert_eq!(settled(), (false, false), "dirty");
+        let claim = file.claim_range(0..PAGE_SIZE).unwrap();
+        assert_eq!(settled(), (false, false), "in flight");
+        let ordered = claim.order(PAGE_SIZE);
+        assert_eq!(settled(), (false, false), "ordered");
+        ordered.complete();
+        assert_eq!(settled(), (true, true));
+    }
+    let ledger = SpaceLedger::new(Limits {
+        metadata_per_extent: PER_EXTENT,
+        ..Limits::UNLIMITED
+    });
+    let metadata = ledger.reserve(0, 1).unwrap();
+    assert!(!ledger.is_settled());
+    drop(metadata);
+    assert!(ledger.is_settled());
+}
+
+#[test]
+fn a_write_reserves_for_the_whole_pages_that_it_touches() {
+    let file = Delalloc::new(&SpaceLedger::new(Limits::UNLIMITED));
+    for (range, pages) in [
+        (0..1, 1),
+        (PAGE_SIZE - 1..PAGE_SIZE + 1, 2),
+        (PAGE_SIZE..2 * PAGE_SIZE, 1),
+        (5..5, 0),
+    ] {
+        let reservation = file.reserve(range.clone()).unwrap();
+        assert_eq!(reservation.data(), pages * PAGE_SIZE, "{range:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "one ledger")]
+fn reservations_of_two_ledgers_are_not_merged() {
+    let ledger = || SpaceLedger::new(Limits::UNLIMITED);
+    let mut reservation = ledger().reserve_nothing();
+    reservation.merge(ledger().reserve_nothing());
+}
+
+#[test]
+fn a_part_of_a_reservation_is_given_back() {
+    let ledger = SpaceLedger::new(Limits::UNLIMITED);
+    let mut reservation = ledger.reserve(100, 1).unwrap();
+    reservation.release_data(30);
+    assert_eq!(reservation.data(), 70);
+    assert_eq!(ledger.counters(Space::Data).bytes_may_use, 70);
+}
+
+#[test]
 fn a_volume_grows_and_shrinks() {
     let ledger = SpaceLedger::new(Limits {
         data: 100,

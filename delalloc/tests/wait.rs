@@ -316,9 +316,10 @@ fn one_failed_piece_leaves_the_others_whole() {
     }
 }
 
-/// Somebody dirties the file again at the end of each of so many rounds.
+/// Somebody comes at the end of each of so many rounds, and has got that far with the file.
 struct Redirtied {
     tree: ExtentIoTree,
+    got: StateBits,
     rounds_left: AtomicU32,
     starts: Mutex<Vec<SyncMode>>,
 }
@@ -332,7 +333,7 @@ impl RangeWriteback for Redirtied {
 
     fn start(&self, range: Range<u64>, mode: SyncMode) -> Result<(), Failure> {
         self.starts.lock().unwrap().push(mode);
-        self.tree.clear_bits(range, StateBits::DELALLOC).ignore();
+        self.tree.clear_bits(range, self.got).ignore();
         Ok(())
     }
 
@@ -344,7 +345,7 @@ impl RangeWriteback for Redirtied {
         let left = self.rounds_left.load(Ordering::SeqCst);
         if left > 0 {
             self.rounds_left.store(left - 1, Ordering::SeqCst);
-            self.tree.set_bits(range, StateBits::DELALLOC).ignore();
+            self.tree.set_bits(range, self.got).ignore();
         }
         Ok(())
     }
@@ -352,16 +353,24 @@ impl RangeWriteback for Redirtied {
 
 #[test]
 fn it_looks_again_until_nothing_is_left() {
-    for (until, redirtied, rounds) in [
+    let rounds = [
         (Until::Clean, 0, 1),
         (Until::Clean, 1, 2),
         (Until::Clean, 5, 6),
         (Until::Written, 0, 1),
         (Until::Written, 1, 2),
         (Until::Written, 5, 2),
-    ] {
+    ];
+    let states = [
+        StateBits::DELALLOC,
+        StateBits::IN_FLIGHT,
+        StateBits::ORDERED,
+    ];
+    let cases = states.map(|got| rounds.map(|of| (got, of)));
+    for (got, (until, redirtied, rounds)) in cases.into_iter().flatten() {
         let file = Redirtied {
             tree: ExtentIoTree::new(),
+            got,
             rounds_left: AtomicU32::new(redirtied),
             starts: Mutex::default(),
         };
@@ -394,6 +403,31 @@ fn the_wait_for_what_is_in_flight_passes_every_window() {
         waiter.join().unwrap();
     });
     assert!(tree.test_any(5 * WINDOW..6 * WINDOW, StateBits::IN_FLIGHT));
+}
+
+#[test]
+fn a_flight_that_takes_off_behind_the_wait_does_not_prolong_it() {
+    let tree = ExtentIoTree::new();
+    let (first, second) = (PAGE_SIZE..2 * PAGE_SIZE, WINDOW..WINDOW + PAGE_SIZE);
+    let take_off = |range: &Range<u64>| tree.set_bits(range.clone(), StateBits::IN_FLIGHT).ignore();
+    let land = |range: &Range<u64>| {
+        tree.clear_bits(range.clone(), StateBits::IN_FLIGHT)
+            .ignore()
+    };
+    take_off(&first);
+    take_off(&second);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| wait_in_flight(&tree, 0..2 * WINDOW));
+        eventually(|| tree.sleepers() == 1);
+        land(&first);
+        eventually(|| tree.sleepers() == 1);
+        take_off(&first);
+        land(&second);
+        let left = tree.sleepers();
+        land(&first);
+        waiter.join().unwrap();
+        assert_eq!(left, 0);
+    });
 }
 
 #[test]
