@@ -235,7 +235,7 @@ mod tests {
         let mut segments = Segments::default();
         let all: Vec<Segment> = (0..1000).map(|nth| segment(nth * 10)).collect();
         segments.splice(segments.seek(0), 0, &all);
-        assert!(segments.chunks.len() <= 1000 / (FULL / 2) + 1);
+        assert!(segments.chunks.len() < 1000 / (FULL / 2));
         // All but every hundredth go, one at a time.
         for nth in (0..1000_u64).filter(|nth| !nth.is_multiple_of(100)) {
             segments.splice(segments.seek(nth * 10 + 1), 1, &[]);
@@ -243,5 +243,59 @@ mod tests {
         let left: usize = segments.chunks.iter().map(Vec::len).sum();
         assert_eq!(left, 10);
         assert!(segments.chunks.len() <= 5, "{}", segments.chunks.len());
+    }
+
+    fn lens(segments: &Segments) -> Vec<usize> {
+        segments.chunks.iter().map(Vec::len).collect()
+    }
+
+    /// Chunks of so many segments: written from start to end, which fills them, then shrunk.
+    fn chunks(wanted: &[usize]) -> Segments {
+        let mut segments = Segments::default();
+        for nth in 0..(FULL * wanted.len()) as u64 {
+            segments.splice(segments.seek(nth * 10 + 1), 0, &[segment(nth * 10)]);
+        }
+        assert_eq!(lens(&segments), vec![FULL; wanted.len()]);
+        for (chunk, &len) in wanted.iter().enumerate() {
+            for _ in len..FULL {
+                shrink(&mut segments, chunk);
+            }
+        }
+        assert_eq!(lens(&segments), wanted);
+        segments
+    }
+
+    fn shrink(segments: &mut Segments, chunk: usize) {
+        segments.splice(Position { chunk, index: 0 }, 1, &[]);
+    }
+
+    #[test]
+    fn a_full_chunk_is_cut_when_it_gets_longer() {
+        let short = |start| Segment {
+            end: start + 5,
+            ..segment(start)
+        };
+        for (new, after) in [
+            (&[short(0), short(5)][..], &[FULL, FULL][..]),
+            (&[short(0), short(5), short(10)], &[5, 4, FULL]),
+        ] {
+            let mut segments = chunks(&[FULL - 2, FULL]);
+            segments.splice(segments.seek(0), 0, new);
+            assert_eq!(lens(&segments), after);
+        }
+    }
+
+    #[test]
+    fn a_sparse_chunk_joins_a_neighbour_if_both_fill_half_of_one() {
+        for (before, shrunk, after) in [
+            ([2, 2, 8], 1, &[3, 8][..]),
+            ([2, 3, 8], 0, &[4, 8]),
+            ([2, 4, 8], 0, &[1, 4, 8]),
+            ([8, 3, 2], 2, &[8, 4]),
+        ] {
+            let mut segments = chunks(&before);
+            shrink(&mut segments, shrunk);
+            assert_eq!(lens(&segments), after);
+        }
     }
 }

@@ -62,17 +62,12 @@ impl Waits {
             let to = (part.end, 0);
             while let Some((&key, wait)) = self.watching.range(from..to).next() {
                 let found = states.find(wait.range.clone(), wait.busy);
+                let wait = self.watching.remove(&key).expect("it was just found");
                 from = (key.0, key.1 + 1);
                 match found {
-                    Some((found, _)) if found.start == key.0 => {}
-                    Some((found, _)) => {
-                        let wait = self.watching.remove(&key).expect("it was just found");
-                        self.watching.insert((found.start, key.1), wait);
-                    }
-                    None => {
-                        let wait = self.watching.remove(&key).expect("it was just found");
-                        wake.push(wait.sleeper);
-                    }
+                    // Perhaps the same one.
+                    Some((byte, _)) => drop(self.watching.insert((byte.start, key.1), wait)),
+                    None => wake.push(wait.sleeper),
                 }
             }
         }

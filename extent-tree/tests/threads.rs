@@ -256,3 +256,22 @@ fn a_conversion_wakes_those_who_wait_for_what_it_clears() {
         tree.clear_bits(0..10, StateBits::ORDERED).ignore();
     });
 }
+
+#[test]
+fn whoever_sleeps_is_counted_whatever_for() {
+    let tree = ExtentIoTree::new();
+    let busy = StateBits::IN_FLIGHT;
+    tree.set_bits(0..10, busy).ignore();
+    let held = tree.lock(0..10);
+    thread::scope(|scope| {
+        scope.spawn(|| drop(tree.lock(0..1)));
+        eventually(|| tree.sleepers() == 1);
+        for sleepers in 2..4 {
+            scope.spawn(|| tree.wait_clear(0..10, busy));
+            eventually(|| tree.sleepers() == sleepers);
+        }
+        drop(held);
+        tree.clear_bits(0..10, busy).ignore();
+    });
+    assert_eq!(tree.sleepers(), 0);
+}
