@@ -1,6 +1,8 @@
 //! `ubtrfs cat`
 
-use std::io::{Write, stdout};
+use std::fs::File;
+use std::io::{self, IoSlice, Write, stdout};
+use std::os::fd::AsFd;
 
 use crate::cli::Cat;
 use crate::error::Error;
@@ -21,8 +23,10 @@ const WINDOW: u64 = 1 << 20;
 /// `report`.
 pub fn run(args: &Cat, report: &Report) -> Result<(), Error> {
     let fs = image::open(&args.image, MEMORY, None, report)?;
+    // Not through the standard library's buffer, which looks for line ends and keeps the last line.
+    let mut out = File::from(stdout().as_fd().try_clone_to_owned()?);
     for path in &args.path {
-        match one(&fs, path.as_encoded_bytes()) {
+        match one(&fs, path.as_encoded_bytes(), &mut out) {
             Err(Error::InImage { path, cause }) => report.problem(&path, cause),
             other => other?,
         }
@@ -31,7 +35,7 @@ pub fn run(args: &Cat, report: &Report) -> Result<(), Error> {
     Ok(())
 }
 
-fn one(fs: &Image, path: &[u8]) -> Result<(), Error> {
+fn one(fs: &Image, path: &[u8], out: &mut File) -> Result<(), Error> {
     let failed = |error: fs_core::Error| Error::in_image(path, error);
     let id = resolve(fs, path, true)?;
     let attrs = fs.attrs(id).map_err(failed)?;
@@ -39,25 +43,30 @@ fn one(fs: &Image, path: &[u8]) -> Result<(), Error> {
         return Err(Error::in_image(path, "not a regular file"));
     }
     let file = fs.open(id).map_err(failed)?;
-    let mut out = stdout().lock();
     let mut offset = 0;
     while offset < file.size() {
         // What is in front of damage comes first, then the error.
-        let pieces = match file.read_bytes(offset, WINDOW) {
-            Ok(pieces) => pieces,
-            Err(error) => {
-                out.flush()?;
-                return Err(failed(error));
-            }
-        };
+        let pieces = file.read_bytes(offset, WINDOW).map_err(failed)?;
         if pieces.is_empty() {
             break;
         }
-        for bytes in &pieces {
-            out.write_all(bytes)?;
-            offset += bytes.len() as u64;
+        offset += pieces.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        let mut slices: Vec<_> = pieces.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        write_all(out, &mut slices)?;
+    }
+    Ok(())
+}
+
+fn write_all(out: &mut File, mut slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+    // Empty ones in front go, which would look like nothing written.
+    IoSlice::advance_slices(&mut slices, 0);
+    while !slices.is_empty() {
+        match out.write_vectored(slices) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => IoSlice::advance_slices(&mut slices, written),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
     }
-    out.flush()?;
     Ok(())
 }
