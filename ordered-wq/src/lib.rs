@@ -45,7 +45,8 @@
 //!   is about to, and never two. A worker claims a run of up to 32 items if the
 //!   last ones were quick, and up to 64 runs in a row, as long as no other job
 //!   waits; [`Pool::help`] takes one item. What is claimed and not started anybody
-//!   may start who comes by, helps or waits: items may even need each other.
+//!   may start who comes by, helps or waits, so that items start in the order of
+//!   submission.
 //!
 //! # Locking
 //!

@@ -450,31 +450,23 @@ impl<W: Work> State<W> {
         })
     }
 
-    /// Takes the first item that waits to be started, and for the desk's run what follows it, so
-    /// that it is at most so many; if none is pending, half of another run.
+    /// Takes the first item that waits to be started: of a run if there is one, and so items start
+    /// in the order of submission. Else it is pending, and the desk's run gets what follows it, so
+    /// that these are at most so many.
     fn claim(&mut self, desk: &Desk<W>, most: usize) -> Option<(u64, W)> {
+        let of_run = self.runs.iter().find_map(|run| run.lock().pop_front());
+        if of_run.is_some() {
+            return of_run;
+        }
         let pending = self.order.pending();
-        if let Some(first) = self.order.start(u64::MAX) {
-            // What is left is for others.
-            let more = most.min(pending.div_ceil(2)) - 1;
-            if more > 0 {
-                let rest = (0..more).map_while(|_| self.order.start(u64::MAX));
-                desk.run.lock().extend(rest);
-            }
-            return Some(first);
+        let first = self.order.start(u64::MAX)?;
+        // What is left is for others.
+        let more = most.min(pending.div_ceil(2)) - 1;
+        if more > 0 {
+            let rest = (0..more).map_while(|_| self.order.start(u64::MAX));
+            desk.run.lock().extend(rest);
         }
-        for other in &self.runs {
-            let mut other = other.lock();
-            let Some(first) = other.pop_front() else {
-                continue;
-            };
-            let more = (other.len() / 2).min(most - 1);
-            if more > 0 {
-                desk.run.lock().extend(other.drain(..more));
-            }
-            return Some(first);
-        }
-        None
+        Some(first)
     }
 
     /// Takes an item before `below` that waits to be started.

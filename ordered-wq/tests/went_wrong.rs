@@ -356,29 +356,40 @@ fn what_an_item_holds_is_gone_before_its_ordered_part() {
     });
 }
 
-/// Items that were so quick that a worker claims them by the dozen, and then two that need each
-/// other: the second was claimed with the first, whose thread never came to it. Guarded by the
-/// `runs` that `State::claim` looks through and by `left` in `State::must_ask`.
+/// Items that were so quick that a worker claims them by the dozen, and then pairs that need each
+/// other: each thread had claimed both of a pair. Guarded by `of_run` in `State::claim`: what was
+/// claimed first is started first, whoever claimed it.
 #[test]
 fn deadlock_when_neighbours_need_each_other() {
     within_10_s(|| {
-        let queue = OrderedQueue::new(&Pool::new(2));
-        for _ in 0..50 {
+        let pool = Pool::new(2);
+        let queue = OrderedQueue::new(&pool);
+        for _ in 0..20 {
+            let both_wait = Arc::new(Barrier::new(3));
+            for _ in 0..2 {
+                let both_wait = Arc::clone(&both_wait);
+                pool.spawn(move || {
+                    both_wait.wait();
+                });
+            }
             for _ in 0..300 {
                 queue.submit(work(|| (), |_| ()));
             }
-            let both = Arc::new(Barrier::new(2));
             let (out, finished) = mpsc::channel();
-            for n in 0..2 {
-                let (both, out) = (Arc::clone(&both), out.clone());
-                queue.submit(work(
-                    move || both.wait(),
-                    move |_| out.send(n).expect("the test waits"),
-                ));
+            for _ in 0..40 {
+                let both = Arc::new(Barrier::new(2));
+                for _ in 0..2 {
+                    let (both, out) = (Arc::clone(&both), out.clone());
+                    queue.submit(work(
+                        move || both.wait(),
+                        move |_| out.send(()).expect("the test waits"),
+                    ));
+                }
             }
-            // Not by `drain`, which would do the work of a second thread.
+            both_wait.wait();
+            // Not by `drain`, which would do the work of a third thread.
             drop(out);
-            assert!(finished.iter().eq(0..2));
+            assert_eq!(finished.iter().count(), 80);
         }
     });
 }
