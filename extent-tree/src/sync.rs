@@ -17,6 +17,18 @@ mod imp {
             self.0.notify_one();
         }
     }
+
+    /// Returns once `over`, or after some microseconds: whoever would sleep looks that long first,
+    /// for to wake a sleeper takes longer than a range is often locked.
+    pub(crate) fn look_until(over: impl Fn() -> bool) {
+        const PAUSES: u32 = 8;
+        for step in 0..PAUSES {
+            if over() {
+                return;
+            }
+            (0..1 << step).for_each(|_| std::hint::spin_loop());
+        }
+    }
 }
 
 #[cfg(shuttle)]
@@ -44,20 +56,27 @@ mod imp {
             self.0.notify_one();
         }
     }
+
+    /// To look again is nothing new to a checker.
+    pub(crate) fn look_until(_: impl Fn() -> bool) {}
 }
 
-pub(crate) use imp::{Condvar, Mutex, MutexGuard};
+pub(crate) use imp::{Condvar, Mutex, MutexGuard, look_until};
 pub(crate) use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One sleeper, which is woken once.
 #[derive(Default)]
 pub(crate) struct Sleeper {
     woken: Mutex<bool>,
     changed: Condvar,
+    /// The same, for who can do with an old answer; nothing is ordered by it.
+    hint: AtomicBool,
 }
 
 impl Sleeper {
     pub(crate) fn sleep(&self) {
+        look_until(|| self.hint.load(Ordering::Relaxed));
         let mut woken = self.woken.lock();
         while !*woken {
             woken = self.changed.wait(woken);
@@ -68,6 +87,7 @@ impl Sleeper {
         let mut woken = self.woken.lock();
         debug_assert!(!*woken, "I5: woken once");
         *woken = true;
+        self.hint.store(true, Ordering::Relaxed);
         drop(woken);
         self.changed.notify_one();
     }
