@@ -36,12 +36,13 @@ cargo xtask tidy
     Checks what no compiler does: layers, names, sizes, documents.
 
 cargo xtask bench pack|read [--rounds N] [--size SIZE] [--files N] [--dir DIR]
-                  [--mkfs PROGRAM] [--only NAME]
+                  [--mkfs PROGRAM] [--only NAME] [--plots DIR]
     Compares us with the kernel, mkfs.btrfs, mksquashfs and the limit, taking
     turns for N rounds (3), and prints tables. The corpus is a file of SIZE (1G)
     and N small files (50000) made of what the machine has, in DIR (/dev/shm
     where it has room). The kernel takes part for root only. PROGRAM is the
     mkfs.btrfs to compare with. NAME: only contestants whose name contains it.
+    --plots draws each table as an SVG in DIR, and shows it above the table.
 
 cargo xtask fuzz TARGET [--seconds N]
     Feeds TARGET (image, zlib, lzo or zstd) with hostile input for N seconds
@@ -92,7 +93,9 @@ fn bench(mut args: impl Iterator<Item = String>) -> Result<Bench, String> {
     };
     while let Some(arg) = args.next() {
         let (option, inline) = option(arg);
-        let known = ["--rounds", "--size", "--files", "--dir", "--mkfs", "--only"];
+        let known = [
+            "--rounds", "--size", "--files", "--dir", "--mkfs", "--only", "--plots",
+        ];
         if !known.contains(&option.as_str()) {
             return Err(format!("bench doesn't know '{option}'"));
         }
@@ -104,6 +107,7 @@ fn bench(mut args: impl Iterator<Item = String>) -> Result<Bench, String> {
             "--files" => bench.files = number()? as usize,
             "--dir" => bench.dir = Some(value.into()),
             "--mkfs" => bench.mkfs = value,
+            "--plots" => bench.plots = Some(value.into()),
             _ => bench.only = Some(value),
         }
     }
@@ -281,8 +285,9 @@ mod tests {
         wanted.files = 500;
         wanted.rounds = 1;
         wanted.only = Some("kernel".into());
-        let command = parsed("bench read --size=32M --files 500 --rounds 1 --only kernel");
-        assert_eq!(command, Ok(Command::Bench(wanted)));
+        wanted.plots = Some("plots".into());
+        let line = "bench read --size=32M --files 500 --rounds 1 --only kernel --plots plots";
+        assert_eq!(parsed(line), Ok(Command::Bench(wanted)));
         assert_eq!(size("7"), Some(7));
         assert_eq!(size("3K"), Some(3072));
         assert_eq!(size("99999999999999999999"), None);

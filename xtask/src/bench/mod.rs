@@ -6,6 +6,7 @@ mod goals;
 mod kernel;
 mod machine;
 mod pack;
+mod plots;
 mod program;
 mod read;
 mod scratch;
@@ -35,6 +36,8 @@ pub(crate) struct Bench {
     pub(crate) mkfs: String,
     /// Contestants whose name contains it, and ours.
     pub(crate) only: Option<String>,
+    /// Where to draw what was measured.
+    pub(crate) plots: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,6 +56,7 @@ impl Bench {
             dir: None,
             mkfs: "mkfs.btrfs".to_owned(),
             only: None,
+            plots: None,
         }
     }
 }
@@ -115,6 +119,9 @@ pub(crate) fn run(root: &Path, bench: &Bench) -> io::Result<bool> {
     }
     let (figures, failed) = measure(&mut field, bench.rounds);
     print(&ground, bench, &figures, field.missing);
+    if let Some(dir) = &bench.plots {
+        plots::write(dir, &figures)?;
+    }
     Ok(!failed)
 }
 
@@ -148,7 +155,12 @@ fn print(ground: &Ground, bench: &Bench, figures: &Figures, mut missing: Vec<Str
     println!("{}", table::machine_lines(ground, bench));
     for group in figures.groups() {
         let bytes = ground.corpus.bytes(group);
-        println!("{}", table::of_group(figures, group, bytes));
+        let plot = bench.plots.as_ref();
+        let plot = plot.map(|dir| dir.join(plots::file_name(group)));
+        println!(
+            "{}",
+            table::of_group(figures, group, bytes, plot.as_deref())
+        );
     }
     let goals = match bench.what {
         What::Pack => goals::of_pack(figures),

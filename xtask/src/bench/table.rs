@@ -1,6 +1,7 @@
 //! Figures as people read them.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use super::figures::{Figures, Row, median};
 use super::{Bench, Ground, What, machine};
@@ -22,6 +23,9 @@ pub(crate) fn machine_lines(ground: &Ground, bench: &Bench) -> String {
     if let Some(only) = &bench.only {
         let _ = write!(command, " --only '{only}'");
     }
+    if let Some(dir) = &bench.plots {
+        let _ = write!(command, " --plots {}", dir.display());
+    }
     format!(
         "`{command}`\n\nMachine: {}; working files on {}.\n\nCorpus: {}.\n",
         machine::describe(ground.mkfs),
@@ -40,11 +44,14 @@ fn sized(bytes: u64) -> String {
     bytes.to_string()
 }
 
-pub(crate) fn of_group(figures: &Figures, group: &str, bytes: u64) -> String {
+/// A table, below its `plot` if there is one.
+pub(crate) fn of_group(figures: &Figures, group: &str, bytes: u64, plot: Option<&Path>) -> String {
     let rows = figures.of_group(group);
     let ours = rows.iter().copied().find(|row| row.is_ours());
+    let plot = plot.map(|path| format!("![{group}]({})\n\n", path.display()));
+    let plot = plot.unwrap_or_default();
     let mut out = format!(
-        "### {group}\n\n\
+        "### {group}\n\n{plot}\
          | | median s | min..max | MiB/s | times ours | peak MiB | data MiB | metadata MiB | file MiB |\n\
          |---|---|---|---|---|---|---|---|---|\n"
     );
@@ -122,7 +129,10 @@ mod tests {
         };
         figures.add("g", "ours", 0, sample(2.0, 1 << 20));
         figures.add("g", "kernel", 0, sample(3.0, 3 << 19));
-        let told = of_group(&figures, "g", 6 << 20);
+        let plot = Path::new("plots/g.svg");
+        let told = of_group(&figures, "g", 6 << 20, Some(plot));
+        assert!(told.starts_with("### g\n\n![g](plots/g.svg)\n\n| |"));
+        assert!(of_group(&figures, "g", 6 << 20, None).starts_with("### g\n\n| |"));
         assert!(told.contains("| ours | 2.00 | 2.00..2.00 | 3 | 1.00 | - | - | - | 1.0 |"));
         assert!(told.contains("| kernel | 3.00 | 3.00..3.00 | 2 | 1.50 | - | - | - | 1.5 |"));
     }

@@ -7,6 +7,8 @@ use crate::tree::Tree;
 pub(crate) const LONG_LINES: usize = 400;
 const TOO_LONG_LINES: usize = 800;
 const TOO_LARGE_BYTES: u64 = 256 << 10;
+/// A plot is for looking at; a larger one is a drawing of every sample.
+const TOO_LARGE_PLOT_BYTES: u64 = 20 << 10;
 
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 8] = [
@@ -16,8 +18,12 @@ const EMPTY_NAMES: [&str; 8] = [
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in &tree.files {
-        if file.bytes > TOO_LARGE_BYTES {
-            let message = format!("is {} bytes; the limit is {TOO_LARGE_BYTES}", file.bytes);
+        let limit = match file.path.ends_with(".svg") {
+            true => TOO_LARGE_PLOT_BYTES,
+            false => TOO_LARGE_BYTES,
+        };
+        if file.bytes > limit {
+            let message = format!("is {} bytes; the limit is {limit}", file.bytes);
             findings.push(Finding::new(&file.path, 0, message));
         }
     }
@@ -60,12 +66,15 @@ mod tests {
             ("a/tests/common/mod.rs", ""),
             ("a/src/utils.rs", ""),
             ("a/data.bin", &"x".repeat((256 << 10) + 1)),
+            ("plots/a.svg", &"x".repeat(20 << 10)),
+            ("plots/b.svg", &"x".repeat((20 << 10) + 1)),
         ]);
         let paths: Vec<String> = check(&tree).into_iter().map(|f| f.path).collect();
         assert_eq!(
             paths,
             [
                 "a/data.bin",
+                "plots/b.svg",
                 "a/src/longer.rs",
                 "a/tests/common/mod.rs",
                 "a/src/utils.rs"
