@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::bench::{Bench, What};
+use crate::bench::{Bench, Peers, What};
 use crate::fuzz::{Fuzz, TARGETS};
 use crate::models::Models;
 use crate::mutants::Mutants;
@@ -44,6 +44,10 @@ cargo xtask bench pack|read [--rounds N] [--size SIZE] [--files N] [--dir DIR]
     mkfs.btrfs to compare with. NAME: only contestants whose name contains it.
     --plots draws each table as an SVG in DIR, and shows it above the table.
 
+cargo xtask bench peers [ARGS...]
+    Compares crates with peers that are heavy to build, by `cargo bench ARGS` in
+    the workspace `peers`; see its README for what it needs.
+
 cargo xtask fuzz TARGET [--seconds N]
     Feeds TARGET (image, zlib, lzo or zstd) with hostile input for N seconds
     (60), guided by coverage. Needs a C++ compiler. What it learns is kept in
@@ -58,6 +62,7 @@ pub(crate) enum Command {
     Mutants(Mutants),
     Fuzz(Fuzz),
     Bench(Bench),
+    Peers(Peers),
 }
 
 pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, String> {
@@ -75,6 +80,10 @@ pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Command, Strin
             None => Ok(Command::Tidy),
             Some(arg) => Err(format!("tidy takes no argument, not '{arg}'")),
         },
+        "bench" if args.peek().is_some_and(|what| what == "peers") => {
+            let args = args.skip(1).collect();
+            Ok(Command::Peers(Peers { args }))
+        }
         "bench" => bench(args).map(Command::Bench),
         "fuzz" => fuzz(args).map(Command::Fuzz),
         "models" => models(args).map(Command::Models),
@@ -88,8 +97,8 @@ fn bench(mut args: impl Iterator<Item = String>) -> Result<Bench, String> {
     let mut bench = match args.next().as_deref() {
         Some("pack") => Bench::new(What::Pack),
         Some("read") => Bench::new(What::Read),
-        Some(other) => return Err(format!("bench knows pack and read, not '{other}'")),
-        None => return Err("bench needs pack or read".into()),
+        Some(other) => return Err(format!("bench knows pack, read and peers, not '{other}'")),
+        None => return Err("bench needs pack, read or peers".into()),
     };
     while let Some(arg) = args.next() {
         let (option, inline) = option(arg);
@@ -288,6 +297,13 @@ mod tests {
         wanted.plots = Some("plots".into());
         let line = "bench read --size=32M --files 500 --rounds 1 --only kernel --plots plots";
         assert_eq!(parsed(line), Ok(Command::Bench(wanted)));
+        let peers = |args: &[&str]| {
+            let args = args.iter().map(|arg| (*arg).to_owned()).collect();
+            Ok(Command::Peers(Peers { args }))
+        };
+        assert_eq!(parsed("bench peers"), peers(&[]));
+        let args = peers(&["--bench", "images"]);
+        assert_eq!(parsed("bench peers --bench images"), args);
         assert_eq!(size("7"), Some(7));
         assert_eq!(size("3K"), Some(3072));
         assert_eq!(size("99999999999999999999"), None);

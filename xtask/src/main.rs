@@ -30,6 +30,7 @@ fn main() -> ExitCode {
         Ok(Command::Models(what)) => models::run(&root, &what),
         Ok(Command::Mutants(what)) => mutants::run(&root, &what),
         Ok(Command::Bench(what)) => bench::run(&root, &what),
+        Ok(Command::Peers(what)) => bench::run_peers(&root, &what),
         Ok(Command::Fuzz(what)) => fuzz::run(&root, &what),
         Ok(Command::Tidy) => tidy::run(&root, &[]),
         Err(message) => {

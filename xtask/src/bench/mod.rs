@@ -6,6 +6,7 @@ mod goals;
 mod kernel;
 mod machine;
 mod pack;
+mod peers;
 mod plots;
 mod program;
 mod read;
@@ -20,6 +21,8 @@ use std::{env, io};
 use corpus::Corpus;
 use figures::{Figures, Sample};
 use scratch::Scratch;
+
+pub(crate) use peers::{Peers, run as run_peers};
 
 /// What to compare, and on what.
 #[derive(Debug, PartialEq)]

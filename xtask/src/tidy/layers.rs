@@ -1,7 +1,7 @@
 //! The house: which crate may depend on which.
 
 use super::manifest::{dependencies, value_of};
-use super::{Finding, members};
+use super::{Finding, excluded, members};
 use crate::tree::Tree;
 
 /// Bottom-up, each with all it may depend on. For tests, a crate may depend on
@@ -86,10 +86,28 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
             findings.extend(message.map(|message| Finding::new(&path, dependency.line, message)));
         }
     }
+    findings.extend(excluded(tree).iter().flat_map(|dir| alone(tree, dir)));
     let root = tree.text("Cargo.toml").unwrap_or_default();
     if value_of(root, "workspace.lints.rust", "unsafe_code").as_deref() != Some("\"forbid\"") {
         let message = "doesn't forbid unsafe code ([workspace.lints.rust])";
         findings.push(Finding::new("Cargo.toml", 0, message));
+    }
+    findings
+}
+
+/// A workspace of its own builds the same everywhere, and nobody builds it unasked.
+fn alone(tree: &Tree, dir: &str) -> Vec<Finding> {
+    let (lock, manifest) = (format!("{dir}/Cargo.lock"), format!("{dir}/Cargo.toml"));
+    let text = tree.text(&manifest).unwrap_or_default();
+    let mut findings = Vec::new();
+    if tree.text(&lock).is_none() {
+        findings.push(Finding::new(&lock, 0, "is missing"));
+    }
+    if !text.lines().any(|line| line.trim() == "[workspace]") {
+        findings.push(Finding::new(&manifest, 0, "is excluded and no workspace"));
+    }
+    if value_of(text, "package", "publish").as_deref() != Some("false") {
+        findings.push(Finding::new(&manifest, 0, "could be published"));
     }
     findings
 }
@@ -171,6 +189,27 @@ mod tests {
         assert_eq!(
             messages("btrfs-volume", "[dependencies]\nfs-core.workspace = true"),
             ["btrfs-volume/Cargo.toml:2: may depend on fs-core only by a feature"]
+        );
+    }
+
+    #[test]
+    fn excluded_workspaces_stand_alone() {
+        let root = ROOT.replace("members = [\"M\"]", "exclude = [\"apart\", \"lost\"]");
+        let manifest = "[workspace]\n[package]\npublish = false\n";
+        let tree = Tree::of(&[
+            ("Cargo.toml", &root),
+            ("apart/Cargo.lock", ""),
+            ("apart/Cargo.toml", manifest),
+            ("lost/Cargo.toml", "[package]\n"),
+        ]);
+        let messages: Vec<String> = check(&tree).iter().map(Finding::to_string).collect();
+        assert_eq!(
+            messages,
+            [
+                "lost/Cargo.lock: is missing",
+                "lost/Cargo.toml: is excluded and no workspace",
+                "lost/Cargo.toml: could be published",
+            ]
         );
     }
 

@@ -91,6 +91,13 @@ fn check(tree: &Tree) -> Vec<Finding> {
     findings
 }
 
+/// The directories of workspaces of their own.
+fn excluded(tree: &Tree) -> Vec<String> {
+    tree.text("Cargo.toml").map_or_else(Vec::new, |text| {
+        manifest::strings_of(text, "workspace", "exclude")
+    })
+}
+
 /// The directories of the workspace's members, which are their names.
 fn members(tree: &Tree) -> Vec<String> {
     tree.text("Cargo.toml").map_or_else(Vec::new, |text| {
