@@ -91,8 +91,12 @@ impl<V: Volume> Filesystem<V> {
     /// What has been done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
+        let cache = self.shared.cache.stats();
         Stats {
             budget_waits: self.shared.budget.waited(),
+            readahead_pages: cache.readahead_pages,
+            readahead_hits: cache.readahead_hits,
+            readahead_wasted: cache.readahead_wasted,
             ..self.shared.counters.snapshot()
         }
     }

@@ -8,6 +8,7 @@ use pagecache::{Cache, Mapping};
 
 use crate::failures::{Failures, WriteFailure};
 use crate::policy::Policy;
+use crate::stats::add;
 use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
 use crate::volume::InodeId;
 
@@ -69,11 +70,15 @@ impl Inode {
         self.mapping.size()
     }
 
-    /// Keeps other writers away from the pages of `range`.
-    pub(crate) fn lock(&self, range: Range<u64>) -> RangeGuard<'_> {
+    /// Keeps other writers away from the pages of `range`; `waited` counts if some were there first.
+    pub(crate) fn lock(&self, range: Range<u64>, waited: &AtomicU64) -> RangeGuard<'_> {
         let end = range.end.checked_next_multiple_of(PAGE_SIZE);
-        self.writers
-            .lock(range.start - range.start % PAGE_SIZE..end.unwrap_or(u64::MAX))
+        let pages = range.start - range.start % PAGE_SIZE..end.unwrap_or(u64::MAX);
+        if let Some(free) = self.writers.try_lock(pages.clone()) {
+            return free;
+        }
+        add(waited, 1);
+        self.writers.lock(pages)
     }
 
     pub(crate) fn touch(&self) {

@@ -57,6 +57,17 @@ counters! {
     budget_waits,
     /// Times that a writer found no room in the cache and waited for it.
     room_waits,
+    /// Times that whoever changes a file, or reads past writers who disturbed it, waited for another
+    /// who had locked a part of the range.
+    lock_waits,
+    /// Pages that were filled although nobody had asked for them: by readahead, or because they are
+    /// in an extent with others that somebody had. Each is a hit or waste one day.
+    readahead_pages,
+    /// Those that were read, or overwritten in part, afterwards; counted once.
+    readahead_hits,
+    /// Those that left the cache, or were overwritten, before anybody read them. Besides those there
+    /// are `readahead_pages - readahead_hits - readahead_wasted` that may still become hits.
+    readahead_wasted,
     /// Times that a writer was slowed down because much was dirty.
     writers_throttled,
     /// Microseconds for which they were.

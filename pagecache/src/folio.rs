@@ -26,6 +26,7 @@ pub(crate) struct Folio {
     pub(crate) dirty: PageMask,
     pub(crate) writeback: PageMask,
     detached: PageMask,
+    pub(crate) ahead: Ahead,
     /// Read since reclaim looked last.
     pub(crate) referenced: bool,
     /// To be dropped as soon as it is clean.
@@ -34,6 +35,42 @@ pub(crate) struct Folio {
     pub(crate) written: bool,
     /// In the clock, as far as this folio knows.
     pub(crate) ticket: Option<Ticket>,
+}
+
+/// Which pages nobody had asked for when they were filled, and what became of them.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// Nobody has asked for them yet. They are uptodate.
+    pub(crate) unread: PageMask,
+    /// Pages of which a writer kept a part, since it was told last.
+    hits: PageMask,
+    /// Pages that went unread, since it was told last.
+    wasted: PageMask,
+}
+
+impl Ahead {
+    /// Somebody asked for `pages`: how many of them had been filled ahead, and were not asked for
+    /// before.
+    pub(crate) fn read(&mut self, pages: PageMask) -> u32 {
+        let hits = self.unread & pages;
+        self.unread &= !hits;
+        hits.count_ones()
+    }
+
+    /// The contents of `pages` go, but something of `kept` is used.
+    pub(crate) fn replace(&mut self, pages: PageMask, kept: PageMask) {
+        let gone = self.unread & pages;
+        self.hits |= gone & kept;
+        self.wasted |= gone & !kept;
+        self.unread &= !gone;
+    }
+
+    /// How many pages were used by writers, and how many went unread, since this was called last.
+    pub(crate) fn tell(&mut self) -> (u32, u32) {
+        let told = (self.hits.count_ones(), self.wasted.count_ones());
+        (self.hits, self.wasted) = (0, 0);
+        told
+    }
 }
 
 /// What was not done, and what has to come first.
@@ -125,7 +162,7 @@ impl Folio {
         for zero in plan.zero {
             window.at_or_nothing(zero).fill(0);
         }
-        self.mark_written(plan.pages);
+        self.mark_written(plan.pages, plan.keep);
         Ok(Written { copied })
     }
 
@@ -167,11 +204,12 @@ impl Folio {
         }
         self.buffer = Some(Arc::new(buffer));
         self.base = base;
-        self.mark_written(plan.pages);
+        self.mark_written(plan.pages, plan.keep);
         Ok(())
     }
 
-    fn mark_written(&mut self, pages: PageMask) {
+    fn mark_written(&mut self, pages: PageMask, kept: PageMask) {
+        self.ahead.replace(pages, kept);
         self.uptodate |= pages;
         self.dirty |= pages;
         self.written = true;
@@ -248,6 +286,7 @@ impl Folio {
 
     /// Forgets the contents of `pages`, dirty or not. Writeback of them goes on with what it has.
     pub(crate) fn discard(&mut self, pages: PageMask) {
+        self.ahead.replace(pages, 0);
         self.uptodate &= !pages;
         self.dirty &= !pages;
         self.detached |= self.writeback & pages;
@@ -392,6 +431,7 @@ impl Folio {
     pub(crate) fn check(&self, limit: usize) {
         assert_eq!(self.dirty & !self.uptodate, 0, "I1: {self:?}");
         assert_eq!(self.detached & !self.writeback, 0, "I3: {self:?}");
+        assert_eq!(self.ahead.unread & !self.uptodate, 0, "unread: {self:?}");
         if self.uptodate != 0 {
             assert!(self.holds(&hull(self.uptodate)), "I1: {self:?}");
         }

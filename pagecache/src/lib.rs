@@ -114,7 +114,7 @@ pub use buffer::{Buffer, Pinned};
 pub use cache::Cache;
 pub use epoch::Epoch;
 pub use error::{Error, MissingPages, Stale};
-pub use mapping::{Lookup, Mapping, Present, Snapshot, WritebackEnd};
+pub use mapping::{Fetch, Lookup, Mapping, Missing, Present, Snapshot, WritebackEnd};
 pub use pages::{FOLIO_SIZE, PAGE_SIZE};
 pub use readahead::ReadaheadWindow;
 pub use stats::Stats;

@@ -24,6 +24,14 @@ pub struct Stats {
     pub hits: u64,
     /// Pages that reads did not find.
     pub misses: u64,
+    /// Pages that were filled although nobody had asked for them: by readahead, or because they are
+    /// in an extent with others that somebody had. Each is a hit or waste one day:
+    /// `readahead_pages - readahead_hits - readahead_wasted` are cached and wait for a reader.
+    pub readahead_pages: u64,
+    /// Those that were read, or overwritten in part, afterwards; counted once.
+    pub readahead_hits: u64,
+    /// Those that were evicted, dropped or overwritten before anybody read them.
+    pub readahead_wasted: u64,
     /// Folios that reclaim dropped.
     pub evictions: u64,
     /// Folios copied because a snapshot shared their buffer.
@@ -41,6 +49,9 @@ pub(crate) struct Counters {
     pub(crate) unsettled: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
+    pub(crate) readahead_pages: AtomicU64,
+    pub(crate) readahead_hits: AtomicU64,
+    pub(crate) readahead_wasted: AtomicU64,
     pub(crate) evictions: AtomicU64,
     pub(crate) cow_copies: AtomicU64,
 }

@@ -124,7 +124,7 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
                     file: file.id,
                     range: at..step,
                 }),
-                _ => self.read_range(file, at..step, readahead_until.max(end)),
+                _ => self.read_part(file, at..step, end, readahead_until.max(end)),
             };
             match filled {
                 Ok(()) => {}

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use compress::CodecId;
-use pagecache::{Buffer, Epoch, FOLIO_SIZE, Mapping, PAGE_SIZE, Stale};
+use pagecache::{Buffer, FOLIO_SIZE, Fetch, Mapping, PAGE_SIZE, Stale};
 
 use crate::counters::{Counters, count};
 use crate::error::{Error, FileId, shared};
@@ -21,7 +21,7 @@ static ZEROES: [u8; FOLIO_SIZE as usize] = [0; FOLIO_SIZE as usize];
 pub(crate) struct Target {
     pub(crate) file: FileId,
     pub(crate) mapping: Mapping,
-    pub(crate) epoch: Epoch,
+    pub(crate) fetch: Fetch,
 }
 
 /// What pieces are read with.
@@ -45,8 +45,8 @@ impl<D> Loader<'_, D> {
         let mut requests = Vec::with_capacity(group.len());
         for (piece, lead) in group {
             // Whoever read it before may have ended between the look-up and the claim.
-            let missing = target.mapping.lookup(piece.wanted.clone()).missing;
-            if missing.is_empty() {
+            let missing = target.mapping.missing(piece.wanted.clone());
+            if missing.ranges.is_empty() {
                 lead.complete(Outcome::default());
                 continue;
             }
@@ -225,7 +225,7 @@ impl Sink<'_> {
     }
 
     fn fill(&mut self, at: u64, data: &[u8]) {
-        let filled = self.target.mapping.fill_as_of(self.target.epoch, at, data);
+        let filled = self.target.mapping.fill_for(&self.target.fetch, at, data);
         self.note(filled);
     }
 
@@ -233,8 +233,8 @@ impl Sink<'_> {
     fn give(&mut self, range: Range<u64>, skip: usize, buffer: Buffer) {
         let folio_end = (range.start / FOLIO_SIZE + 1).saturating_mul(FOLIO_SIZE);
         if skip == 0 && range.end <= folio_end {
-            let Target { mapping, epoch, .. } = self.target;
-            let filled = mapping.insert_as_of(*epoch, range.start, buffer);
+            let Target { mapping, fetch, .. } = self.target;
+            let filled = mapping.insert_for(fetch, range.start, buffer);
             self.note(filled);
         } else {
             self.fill(range.start, &buffer[skip..]);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use pagecache::{Mapping, PAGE_SIZE};
+use pagecache::{Fetch, Mapping, PAGE_SIZE};
 
 use crate::batch::Batch;
 use crate::counters::{Counters, Stats, count};
@@ -111,10 +111,22 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
         range: Range<u64>,
         readahead_until: u64,
     ) -> Result<(), Error> {
+        let asked_until = range.end;
+        self.read_part(file, range, asked_until, readahead_until)
+    }
+
+    /// The part `range` of what a reader asked for, which ends at `asked_until`.
+    pub(crate) fn read_part(
+        &self,
+        file: &File<'_, L>,
+        range: Range<u64>,
+        asked_until: u64,
+        readahead_until: u64,
+    ) -> Result<(), Error> {
         for attempt in 0..ATTEMPTS {
             // Who was disturbed again and again doesn't go further than it must.
             let until = if attempt < 4 { readahead_until } else { 0 };
-            if let Some(result) = self.attempt(file, &range, until) {
+            if let Some(result) = self.attempt(file, &range, asked_until, until) {
                 return result;
             }
         }
@@ -127,6 +139,7 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
         &self,
         file: &File<'_, L>,
         range: &Range<u64>,
+        asked_until: u64,
         readahead_until: u64,
     ) -> Option<Result<(), Error>> {
         let size = file.mapping.size();
@@ -139,10 +152,8 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
         if window.is_empty() {
             return Some(Ok(()));
         }
-        let lookup = file.mapping.lookup(window);
-        let (missing, epoch) = (lookup.missing, lookup.epoch);
-        // Shared buffers make writers copy.
-        drop(lookup.present);
+        let lookup = file.mapping.missing(window);
+        let missing = lookup.ranges;
         let (Some(first), Some(last)) = (missing.first(), missing.last()) else {
             return Some(Ok(()));
         };
@@ -168,7 +179,10 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
         let target = Target {
             file: file.id,
             mapping: file.mapping.clone(),
-            epoch,
+            fetch: Fetch {
+                epoch: lookup.epoch,
+                demand: demand.start..demand.end.max(asked_until),
+            },
         };
         self.start(&batch, target, led, !pending.is_empty());
         self.wait(file, &range, &maps, pending)

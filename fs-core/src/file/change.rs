@@ -30,7 +30,7 @@ impl<V: Volume> File<V> {
         let size = self.end_of(size, 0)?;
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("set_size", ino, size).entered();
-        let _guard = self.inode.lock(0..u64::MAX);
+        let _guard = self.lock(0..u64::MAX);
         let old = self.size();
         if size > old {
             // Also within the last page: nobody writes what the file grows by.
@@ -73,7 +73,7 @@ impl<V: Volume> File<V> {
             return Ok(());
         }
         let pages = Self::pages(&(range.start..self.end_of(range.end.min(MAX_SIZE), 0)?));
-        let _guard = self.inode.lock(pages.clone());
+        let _guard = self.lock(pages.clone());
         let size = self.size();
         self.shared
             .wait_range(&self.inode, pages.clone(), Until::Clean);
@@ -127,7 +127,7 @@ impl<V: Volume> File<V> {
                 what: "there is nothing to allocate in an empty range",
             });
         }
-        let _guard = self.inode.lock(0..u64::MAX);
+        let _guard = self.lock(0..u64::MAX);
         self.leave_the_tree()?;
         let pages = Self::pages(&range);
         self.shared

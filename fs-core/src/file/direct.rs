@@ -33,7 +33,7 @@ impl<V: Volume> File<V> {
         let _span = tracing::debug_span!("write_direct", ino, offset, len).entered();
         let _guard = match self.inode.no_inline.load(Ordering::Acquire) {
             true => self.lock_to_write(offset..end),
-            false => self.inode.lock(0..end),
+            false => self.lock(0..end),
         };
         self.leave_the_tree()?;
         self.pin_tail(offset)?;

@@ -8,6 +8,7 @@ mod write;
 use std::ops::Range;
 
 use delalloc::SyncMode;
+use extent_tree::RangeGuard;
 use pagecache::{PAGE_SIZE, ReadaheadWindow};
 
 use crate::error::Error;
@@ -68,6 +69,11 @@ impl<V: Volume> File<V> {
         self.inode.mapping.forget();
         self.inode.parting.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Keeps other writers away from the pages of a range.
+    pub(crate) fn lock(&self, range: Range<u64>) -> RangeGuard<'_> {
+        self.inode.lock(range, &self.shared.counters.lock_waits)
     }
 
     /// Where a range ends, if a file can have it.

@@ -185,7 +185,7 @@ impl<V: Volume> File<V> {
         };
         loop {
             let start = start_now();
-            let guard = self.inode.lock(start..range.end);
+            let guard = self.lock(start..range.end);
             // A file that was cut meanwhile needs a longer lock.
             if start_now() >= start {
                 return guard;

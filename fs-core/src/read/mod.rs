@@ -50,7 +50,7 @@ impl<V: Volume> File<V> {
                     offset,
                     "a reader keeps writers away"
                 );
-                let _guard = self.inode.lock(offset..offset.saturating_add(len));
+                let _guard = self.lock(offset..offset.saturating_add(len));
                 read()
             }
             other => other,

@@ -65,11 +65,17 @@ impl Gate {
     }
 
     pub(crate) fn wait_inside(&self) {
-        let start = Instant::now();
-        while self.inside.load(SeqCst) == 0 {
-            assert!(start.elapsed() < Duration::from_secs(10), "nobody came");
-            sleep(1);
-        }
+        eventually(|| self.inside.load(SeqCst) > 0);
+    }
+}
+
+/// Waits for what must come, on threads that nobody can hold up.
+#[track_caller]
+pub(crate) fn eventually(mut it_is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !it_is_so() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never came");
+        sleep(1);
     }
 }
 

@@ -5,7 +5,7 @@ mod read;
 mod write;
 mod writeback;
 
-pub use read::{Lookup, Present};
+pub use read::{Fetch, Lookup, Missing, Present};
 pub use writeback::{Snapshot, WritebackEnd};
 
 use std::fmt;
@@ -251,13 +251,26 @@ impl Inner {
             if let Some(ticket) = folio.ticket.take() {
                 self.cache.shared.delist(ticket);
             }
+            folio.ahead.replace(PageMask::MAX, 0);
+            self.tell_ahead(folio);
             *folio = Folio::default();
-        } else if folio.is_clean() && folio.ticket.is_none() {
-            folio.ticket = Some(self.enlist(index, false));
+        } else {
+            self.tell_ahead(folio);
+            if folio.is_clean() && folio.ticket.is_none() {
+                folio.ticket = Some(self.enlist(index, false));
+            }
         }
         // Last: who sees that nothing is dirty any more finds the room that this makes.
         self.account(folio, tally, before);
         remove
+    }
+
+    /// Accounts for what became of pages that were filled ahead.
+    fn tell_ahead(&self, folio: &mut Folio) {
+        let counters = &self.cache.shared.counters;
+        let (hits, wasted) = folio.ahead.tell();
+        count(&counters.readahead_hits, hits.into());
+        count(&counters.readahead_wasted, wasted.into());
     }
 
     fn account(&self, folio: &Folio, tally: &mut Tally, before: Before) {
@@ -339,7 +352,10 @@ impl Inner {
         }
         let evicted = state.folios.remove(index);
         drop(guard);
-        count(&self.cache.shared.counters.evictions, 1);
+        let counters = &self.cache.shared.counters;
+        count(&counters.evictions, 1);
+        let unread = evicted.as_ref().map_or(0, |folio| folio.ahead.unread);
+        count(&counters.readahead_wasted, unread.count_ones().into());
         Eviction::Evicted(evicted.map_or(0, |folio| folio.capacity()))
     }
 
@@ -379,6 +395,10 @@ impl Drop for Inner {
             .unsettled
             .fetch_sub(state.tally.unsettled, Ordering::SeqCst);
         for (_, folio) in state.folios.range(0..u64::MAX) {
+            count(
+                &counters.readahead_wasted,
+                folio.ahead.unread.count_ones().into(),
+            );
             if let Some(ticket) = folio.ticket {
                 self.cache.shared.delist(ticket);
             }

@@ -7,10 +7,11 @@ use bytes::Bytes;
 use crate::buffer::{Buffer, Pinned};
 use crate::epoch::Epoch;
 use crate::error::Stale;
+use crate::folio::Folio;
 use crate::mapping::{Inner, Mapping, push_pages};
 use crate::pages::{
-    FOLIO, FOLIO_SIZE, PAGE, PAGE_SIZE, below, bytes_of, folio_index, folio_start, folios_of, hull,
-    in_file, push_joined, runs, to_bytes, touched, within,
+    FOLIO, FOLIO_SIZE, PAGE, PAGE_SIZE, PageMask, below, bytes_of, folio_index, folio_start,
+    folios_of, hull, in_file, push_joined, runs, to_bytes, touched, within,
 };
 use crate::stats::count;
 use crate::sync::Arc;
@@ -22,6 +23,26 @@ pub struct Present {
     pub range: Range<u64>,
     /// The bytes of `range`, without a copy.
     pub bytes: Bytes,
+}
+
+/// What of a range isn't cached.
+#[derive(Clone, Debug)]
+pub struct Missing {
+    /// Page-aligned, ascending, joined.
+    pub ranges: Vec<Range<u64>>,
+    /// The version to which it must be fetched.
+    pub epoch: Epoch,
+    /// The file's size.
+    pub file_size: u64,
+}
+
+/// For whom and since when something is fetched.
+#[derive(Clone, Debug)]
+pub struct Fetch {
+    /// The version of the contents before it began.
+    pub epoch: Epoch,
+    /// What a reader asked for; all pages that this doesn't touch are filled ahead of one.
+    pub demand: Range<u64>,
 }
 
 /// What of a range is cached and what isn't.
@@ -37,6 +58,15 @@ pub struct Lookup {
     pub file_size: u64,
 }
 
+impl Fetch {
+    fn of_all(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            demand: 0..u64::MAX,
+        }
+    }
+}
+
 impl Mapping {
     /// What of `range` is cached, and what has to be fetched.
     ///
@@ -45,7 +75,7 @@ impl Mapping {
     pub fn lookup(&self, range: Range<u64>) -> Lookup {
         let mut present = Vec::new();
         let mut missing = Vec::new();
-        let mut hits = 0;
+        let (mut hits, mut ahead) = (0, 0);
         let mut state = self.inner.state.lock();
         let mut next = range.start / PAGE_SIZE * PAGE_SIZE;
         for (index, folio) in state.folios.range_mut(folios_of(&range)) {
@@ -59,6 +89,7 @@ impl Mapping {
             let found = folio.uptodate & pages;
             folio.referenced |= found != 0;
             hits += bytes_of(found);
+            ahead += folio.ahead.read(found);
             for run in runs(found) {
                 let run = to_bytes(run);
                 let run = run.start.max(wanted.start)..run.end.min(wanted.end);
@@ -84,8 +115,38 @@ impl Mapping {
             file_size: state.tally.size,
         };
         drop(state);
-        self.inner.count_reads(hits, misses);
+        self.inner.count_reads(hits, misses, ahead);
         lookup
+    }
+
+    /// What of `range` has to be fetched: [`lookup`](Self::lookup) without the bytes, for who reads
+    /// nothing yet. It counts neither hits nor misses, but what is there stays a while longer.
+    #[must_use]
+    pub fn missing(&self, range: Range<u64>) -> Missing {
+        let mut ranges = Vec::new();
+        let mut state = self.inner.state.lock();
+        let mut next = range.start / PAGE_SIZE * PAGE_SIZE;
+        for (index, folio) in state.folios.range_mut(folios_of(&range)) {
+            let pages = touched(&within(&range, index));
+            let window = in_file(index, to_bytes(hull(pages)));
+            if next < window.start {
+                push_joined(&mut ranges, next..window.start);
+            }
+            next = window.end;
+            let found = folio.uptodate & pages;
+            folio.referenced |= found != 0;
+            push_pages(&mut ranges, index, pages & !found);
+        }
+        let end = range.end.checked_next_multiple_of(PAGE_SIZE);
+        let end = end.unwrap_or(u64::MAX);
+        if next < end && !range.is_empty() {
+            push_joined(&mut ranges, next..end);
+        }
+        Missing {
+            ranges,
+            epoch: state.tally.changes.epoch(),
+            file_size: state.tally.size,
+        }
     }
 
     /// All of `range`, without a copy, if it lies within one folio and is cached.
@@ -110,21 +171,22 @@ impl Mapping {
             .filter(|folio| pages != 0 && folio.uptodate & pages == pages)
             .and_then(|folio| {
                 folio.referenced = true;
-                folio.pinned(wanted)
+                let ahead = folio.ahead.read(pages);
+                Some((folio.pinned(wanted)?, ahead))
             });
         drop(state);
         match found {
-            Some(_) => self.inner.count_reads(bytes_of(pages), 0),
-            None => self.inner.count_reads(0, bytes_of(pages)),
+            Some((_, ahead)) => self.inner.count_reads(bytes_of(pages), 0, ahead),
+            None => self.inner.count_reads(0, bytes_of(pages), 0),
         }
-        found
+        found.map(|(pinned, _)| pinned)
     }
 
     /// Copies cached bytes from `offset` on, up to the first missing page, and returns how many.
     ///
     /// Reads zeros behind the file's end where the last page is cached: clip `dst` first.
     pub fn read(&self, offset: u64, dst: &mut [u8]) -> usize {
-        let mut done = 0;
+        let (mut done, mut ahead) = (0, 0);
         while done < dst.len() {
             let at = offset + done as u64;
             let index = folio_index(at);
@@ -144,6 +206,7 @@ impl Mapping {
             let len = end - wanted.start;
             dst[done..done + len].copy_from_slice(folio.bytes(wanted.start..end));
             folio.referenced = true;
+            ahead += folio.ahead.read(touched(&(wanted.start..end)));
             done += len;
             if missing != 0 {
                 break;
@@ -151,7 +214,7 @@ impl Mapping {
         }
         let found = pages_of(offset, done);
         self.inner
-            .count_reads(found, pages_of(offset, dst.len()) - found);
+            .count_reads(found, pages_of(offset, dst.len()) - found, ahead);
         done
     }
 
@@ -189,8 +252,21 @@ impl Mapping {
     ///
     /// If `offset` isn't page-aligned.
     pub fn fill_as_of(&self, epoch: Epoch, offset: u64, data: &[u8]) -> Result<u64, Stale> {
+        self.fill_for(&Fetch::of_all(epoch), offset, data)
+    }
+
+    /// [`fill_as_of`](Self::fill_as_of), which counts what nobody asked for as read ahead.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`]: look up and fetch again. Pages filled before that was found are right.
+    ///
+    /// # Panics
+    ///
+    /// If `offset` isn't page-aligned.
+    pub fn fill_for(&self, fetch: &Fetch, offset: u64, data: &[u8]) -> Result<u64, Stale> {
         self.inner
-            .fill(Some(epoch), offset, data)
+            .fill(Some(fetch), offset, data)
             .map_err(|(stale, _)| stale)
     }
 
@@ -216,8 +292,21 @@ impl Mapping {
     ///
     /// As [`insert`](Self::insert).
     pub fn insert_as_of(&self, epoch: Epoch, offset: u64, buffer: Buffer) -> Result<u64, Stale> {
+        self.insert_for(&Fetch::of_all(epoch), offset, buffer)
+    }
+
+    /// [`insert_as_of`](Self::insert_as_of), which counts what nobody asked for as read ahead.
+    ///
+    /// # Errors
+    ///
+    /// [`Stale`]: look up and fetch again.
+    ///
+    /// # Panics
+    ///
+    /// As [`insert`](Self::insert).
+    pub fn insert_for(&self, fetch: &Fetch, offset: u64, buffer: Buffer) -> Result<u64, Stale> {
         self.inner
-            .insert(Some(epoch), offset, buffer)
+            .insert(Some(fetch), offset, buffer)
             .map_err(|(stale, _)| stale)
     }
 
@@ -261,15 +350,25 @@ fn pages_of(offset: u64, len: usize) -> u64 {
 }
 
 impl Inner {
-    fn count_reads(&self, hits: u64, misses: u64) {
+    fn count_reads(&self, hits: u64, misses: u64, ahead: u32) {
         let counters = &self.cache.shared.counters;
         count(&counters.hits, hits / PAGE_SIZE);
         count(&counters.misses, misses / PAGE_SIZE);
+        count(&counters.readahead_hits, ahead.into());
+    }
+
+    /// Marks those of `pages`, which were filled, that nobody asked for.
+    fn filled(&self, folio: &mut Folio, index: u64, pages: PageMask, fetch: Option<&Fetch>) {
+        let Some(fetch) = fetch else { return };
+        let unread = pages & !touched(&within(&fetch.demand, index));
+        folio.ahead.unread |= unread;
+        let counters = &self.cache.shared.counters;
+        count(&counters.readahead_pages, unread.count_ones().into());
     }
 
     fn fill(
         self: &Arc<Self>,
-        epoch: Option<Epoch>,
+        fetch: Option<&Fetch>,
         offset: u64,
         data: &[u8],
     ) -> Result<u64, (Stale, u64)> {
@@ -285,11 +384,13 @@ impl Inner {
             let data = &data[from..from + bytes.len()];
             let changed = in_file(index, bytes.clone());
             let pages = self.with_folio(index, |folio, tally, spare| {
-                if epoch.is_some_and(|epoch| tally.changes.touched_since(epoch, &changed)) {
+                if fetch.is_some_and(|fetch| tally.changes.touched_since(fetch.epoch, &changed)) {
                     return Ok(None);
                 }
                 let limit = below(tally.size, index);
-                folio.fill(bytes.clone(), data, limit, spare).map(Some)
+                let pages = folio.fill(bytes.clone(), data, limit, spare)?;
+                self.filled(folio, index, pages, fetch);
+                Ok(Some(pages))
             });
             match pages {
                 Ok(Some(pages)) => filled += bytes_of(pages),
@@ -301,7 +402,7 @@ impl Inner {
 
     fn insert(
         self: &Arc<Self>,
-        epoch: Option<Epoch>,
+        fetch: Option<&Fetch>,
         offset: u64,
         buffer: Buffer,
     ) -> Result<u64, (Stale, u64)> {
@@ -314,14 +415,17 @@ impl Inner {
         let changed = in_file(index, bytes.clone());
         let mut offered = Some(buffer);
         let inserted = self.with_folio(index, |folio, tally, _| {
-            if epoch.is_some_and(|epoch| tally.changes.touched_since(epoch, &changed)) {
+            if fetch.is_some_and(|fetch| tally.changes.touched_since(fetch.epoch, &changed)) {
                 return Ok(None);
             }
             let Some(buffer) = offered.take() else {
                 return Ok(None);
             };
             match folio.insert(&bytes, buffer, below(tally.size, index)) {
-                Ok(pages) => Ok(Some(bytes_of(pages))),
+                Ok(pages) => {
+                    self.filled(folio, index, pages, fetch);
+                    Ok(Some(bytes_of(pages)))
+                }
                 Err(buffer) => {
                     offered = Some(buffer);
                     Ok(Some(0))
@@ -330,7 +434,7 @@ impl Inner {
         });
         match (inserted, offered) {
             (Ok(Some(filled)), None) => Ok(filled),
-            (Ok(Some(_)), Some(buffer)) => self.fill(epoch, offset, &buffer),
+            (Ok(Some(_)), Some(buffer)) => self.fill(fetch, offset, &buffer),
             _ => Err((Stale, 0)),
         }
     }
