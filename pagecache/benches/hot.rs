@@ -1,4 +1,5 @@
-//! Hot paths beside the memory copies that they cannot do without: medians and ratios of one run.
+//! Whole streams and many small files beside the memory copies that they cannot do without: medians
+//! and ratios of one run. Single pages are in `pages`.
 //!
 //! A plain program and no statistics: what counts is a factor, not a percent.
 #![expect(clippy::unwrap_used, reason = "a bench may panic")]
@@ -6,8 +7,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use pagecache::{Cache, FOLIO_SIZE, Mapping, PAGE_SIZE, WritebackEnd};
+use pagecache::{Cache, FOLIO_SIZE, Mapping, WritebackEnd};
 
 const ROUNDS: usize = 5;
 const STREAM: u64 = 1 << 30;
@@ -22,7 +22,6 @@ fn main() {
     let source = vec![7; FOLIO_SIZE as usize];
     stream(&source);
     small_files(&source);
-    hits();
 }
 
 fn median(mut run: impl FnMut() -> Duration) -> Duration {
@@ -148,67 +147,6 @@ fn small_files(source: &[u8]) {
     println!(
         "the same with all files kept open, through eviction: {:?} a file",
         files / FILES
-    );
-}
-
-fn hits() {
-    const PAGES: u64 = 8192;
-    let cache = Cache::new(BUDGET);
-    let file = Mapping::with_size(&cache, PAGES * PAGE_SIZE);
-    file.fill(0, &vec![3; (PAGES * PAGE_SIZE) as usize]);
-    let hit = |read: &mut dyn FnMut(u64)| {
-        timed(|| {
-            let mut page = 1;
-            for _ in 0..200_000 {
-                page = page * 5 % 8191;
-                read(page * PAGE_SIZE);
-            }
-        })
-    };
-    // What a user would take instead: pages as `Bytes`, which a reader pins by a clone.
-    let peer = quick_cache::sync::Cache::<(u64, u64), Bytes>::new(2 * PAGES as usize);
-    for at in (0..PAGES * PAGE_SIZE).step_by(PAGE_SIZE as usize) {
-        peer.insert((1, at), Bytes::from(vec![3; PAGE_SIZE as usize]));
-    }
-    let mut one = vec![0; PAGE_SIZE as usize];
-    let mut other = one.clone();
-    // In turns, so that a busy machine is busy for all.
-    let mut times = [const { Vec::new() }; 5];
-    for _ in 0..ROUNDS {
-        times[0].push(hit(&mut |at| {
-            black_box(file.pin(at..at + PAGE_SIZE).unwrap());
-        }));
-        times[1].push(hit(&mut |at| {
-            black_box(peer.get(&(1, at)).unwrap());
-        }));
-        times[2].push(hit(&mut |at| {
-            assert_eq!(file.read(at, black_box(&mut one)), one.len());
-        }));
-        times[3].push(hit(&mut |at| {
-            other.copy_from_slice(&peer.get(&(1, at)).unwrap());
-            black_box(&mut other);
-        }));
-        times[4].push(hit(&mut |at| {
-            black_box(file.read_bytes(at..at + PAGE_SIZE).unwrap());
-        }));
-    }
-    let [pinned, peer_pinned, copied, peer_copied, as_bytes] = times.map(|mut times| {
-        times.sort();
-        times[ROUNDS / 2] / 200_000
-    });
-    println!(
-        "4 KiB hit, pinned: {pinned:?}, quick_cache {peer_pinned:?}, {:.2} times as long",
-        ratio(pinned, peer_pinned)
-    );
-    println!(
-        "4 KiB hit, copied: {copied:?}, quick_cache {peer_copied:?}, {:.2} times as long",
-        ratio(copied, peer_copied)
-    );
-    println!("4 KiB hit as `Bytes`: {as_bytes:?}");
-    let stats = cache.stats();
-    println!(
-        "{:.0} bytes of memory for each cached page of {PAGE_SIZE}",
-        stats.resident as f64 / PAGES as f64
     );
 }
 
