@@ -211,7 +211,8 @@ struct Run {
 }
 
 fn start() -> Run {
-    let volume = MemoryVolume::with_faults(CAPACITY, Faults::remembering_commits());
+    let faults = Faults::remembering_commits().losing_unflushed(1);
+    let volume = MemoryVolume::with_faults(CAPACITY, faults);
     let calls = Arc::new(Calls::default());
     let codec = Fails {
         zstd: Zstd,

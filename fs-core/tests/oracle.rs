@@ -326,7 +326,8 @@ proptest! {
         after in prop::collection::vec(op(), 0..6),
         seed in any::<u64>(),
     ) {
-        let volume = MemoryVolume::with_faults(u64::MAX, Faults::remembering_commits());
+        let faults = Faults::remembering_commits().losing_unflushed(seed);
+        let volume = MemoryVolume::with_faults(u64::MAX, faults);
         volume.faults().shuffle_writes(seed);
         let fs = filesystem(volume);
         let id = new_file(&fs, "a");

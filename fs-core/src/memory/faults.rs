@@ -34,6 +34,8 @@ pub struct Faults {
     /// 0: as given.
     shuffle: AtomicU64,
     remember: bool,
+    /// Of what a power cut does to writes that were not flushed; 0: they stay.
+    lose: u64,
 }
 
 impl Faults {
@@ -43,6 +45,16 @@ impl Faults {
         Self {
             remember: true,
             ..Self::default()
+        }
+    }
+
+    /// The device has a cache that a power cut empties: of the writes since the last commit, a subset
+    /// that follows from `seed` is lost, and one is torn at a boundary of sectors.
+    #[must_use]
+    pub fn losing_unflushed(self, seed: u64) -> Self {
+        Self {
+            lose: seed | 1,
+            ..self
         }
     }
 
@@ -74,6 +86,10 @@ impl Faults {
         self.shuffle.store(seed, Ordering::SeqCst);
     }
 
+    pub(super) fn loses_unflushed(&self) -> Option<Rng> {
+        (self.lose != 0).then_some(Rng(self.lose))
+    }
+
     pub(super) fn remembers_commits(&self) -> bool {
         self.remember
     }
@@ -100,17 +116,27 @@ impl Faults {
 
     pub(super) fn order(&self, len: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..len).collect();
-        let mut seed = self.shuffle.load(Ordering::SeqCst);
+        let seed = self.shuffle.load(Ordering::SeqCst);
         if seed != 0 {
+            let mut rng = Rng(seed);
             for i in (1..len).rev() {
-                // xorshift64: any spread will do.
-                seed ^= seed << 13;
-                seed ^= seed >> 7;
-                seed ^= seed << 17;
-                order.swap(i, (seed % (i as u64 + 1)) as usize);
+                order.swap(i, rng.below(i as u64 + 1) as usize);
             }
-            self.shuffle.store(seed, Ordering::SeqCst);
+            self.shuffle.store(rng.0, Ordering::SeqCst);
         }
         order
+    }
+}
+
+/// xorshift64: any spread will do.
+#[derive(Debug)]
+pub(super) struct Rng(u64);
+
+impl Rng {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % end
     }
 }

@@ -1,6 +1,6 @@
 //! A volume in memory: the default for programs that embed the filesystem, and for tests.
 //!
-//! It bounds space, and on request fails and reorders: see [`Faults`].
+//! It bounds space, and on request fails, reorders, and loses what was not flushed: see [`Faults`].
 
 mod faults;
 mod inodes;
@@ -63,7 +63,7 @@ impl MemoryVolume {
     pub fn with_faults(capacity: u64, faults: Faults) -> Self {
         Self {
             inodes: Mutex::new(Inodes::new()),
-            space: Mutex::new(Space::new(capacity)),
+            space: Mutex::new(Space::new(capacity, faults.loses_unflushed())),
             faults,
             codecs: vec![CodecId::ZLIB, CodecId::LZO, CodecId::ZSTD],
             committed: Mutex::new(None),
@@ -97,7 +97,8 @@ impl MemoryVolume {
         at.is_some_and(|at| self.space.lock().flip(at + offset))
     }
 
-    /// Forgets everything since the last commit, as a power cut would; inodes that had no name left
+    /// Forgets everything since the last commit, as a power cut would, and of what was written since
+    /// what [`Faults::losing_unflushed`] says; inodes that had no name left
     /// are freed. The volume can be written again.
     pub fn power_cut(&self) {
         let mut inodes = self.inodes.lock();
@@ -322,10 +323,13 @@ impl Commit for MemoryVolume {
             return flushed;
         }
         let inodes = self.inodes.lock();
+        // First the bytes, then what points to them, and nothing enters the trees in between.
+        let mut space = self.space.lock();
+        space.flush();
         if self.faults.remembers_commits() {
             *self.committed.lock() = Some(inodes.clone());
         }
-        self.space.lock().unpin();
+        space.unpin();
         Ok(())
     }
 }

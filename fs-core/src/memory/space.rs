@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::SECTOR;
+use super::faults::Rng;
 use crate::volume::{VolumeError, VolumeErrorKind, VolumeResult};
 
 #[derive(Debug)]
@@ -19,6 +20,16 @@ struct DiskExtent {
     pinned: bool,
 }
 
+impl DiskExtent {
+    fn put(&mut self, from: usize, bytes: &[u8]) {
+        let to = from + bytes.len();
+        if self.data.len() < to {
+            self.data.resize(to, 0);
+        }
+        self.data[from..to].copy_from_slice(bytes);
+    }
+}
+
 /// Allocates upwards and never reuses an address, so that an address names one extent for good.
 ///
 /// What was recorded and is referred to no more keeps its space until the next commit.
@@ -29,16 +40,76 @@ pub(super) struct Space {
     next: u64,
     extents: BTreeMap<u64, DiskExtent>,
     pinned: Vec<u64>,
+    unflushed: Option<Unflushed>,
+}
+
+/// The cache of a device that can lose it.
+#[derive(Debug)]
+struct Unflushed {
+    rng: Rng,
+    /// What extents held when it was flushed last, of those that were written since.
+    stable: BTreeMap<u64, Vec<u8>>,
+    /// Extent, where in it, and the bytes, in the order of writing.
+    writes: Vec<(u64, usize, Vec<u8>)>,
 }
 
 impl Space {
-    pub(super) fn new(capacity: u64) -> Self {
+    /// `loses`: what decides what of the writes that were not flushed a power cut loses.
+    pub(super) fn new(capacity: u64, loses: Option<Rng>) -> Self {
         Self {
             capacity,
             allocated: 0,
             next: SECTOR,
             extents: BTreeMap::new(),
             pinned: Vec::new(),
+            unflushed: loses.map(|rng| Unflushed {
+                rng,
+                stable: BTreeMap::new(),
+                writes: Vec::new(),
+            }),
+        }
+    }
+
+    /// Whatever was written survives a power cut from now on.
+    pub(super) fn flush(&mut self) {
+        if let Some(unflushed) = &mut self.unflushed {
+            unflushed.stable.clear();
+            unflushed.writes.clear();
+        }
+    }
+
+    /// Loses some of what was written since the last flush, and tears one write.
+    fn lose_unflushed(&mut self) {
+        let Some(unflushed) = &mut self.unflushed else {
+            return;
+        };
+        for (at, stable) in std::mem::take(&mut unflushed.stable) {
+            if let Some(extent) = self.extents.get_mut(&at) {
+                extent.data = stable;
+            }
+        }
+        let writes = std::mem::take(&mut unflushed.writes);
+        let rng = &mut unflushed.rng;
+        // All, none, or one in two.
+        let kept_of_4 = 2 * rng.below(3);
+        let torn = rng.below(writes.len().max(1) as u64) as usize;
+        for (n, (at, from, bytes)) in writes.into_iter().enumerate() {
+            let sectors = (bytes.len() as u64).div_ceil(SECTOR);
+            let cut = (rng.below(sectors + 1) * SECTOR) as usize;
+            let kept = match rng.below(2) {
+                _ if n != torn => {
+                    0..if rng.below(4) < kept_of_4 {
+                        bytes.len()
+                    } else {
+                        0
+                    }
+                }
+                0 => 0..cut.min(bytes.len()),
+                _ => cut.min(bytes.len())..bytes.len(),
+            };
+            if let Some(extent) = self.extents.get_mut(&at) {
+                extent.put(from + kept.start, &bytes[kept]);
+            }
         }
     }
 
@@ -53,6 +124,7 @@ impl Space {
 
     /// The power was cut: `refs` are the places that the last commit refers to.
     pub(super) fn recover(&mut self, refs: impl Iterator<Item = u64>) {
+        self.lose_unflushed();
         for extent in self.extents.values_mut() {
             extent.refs = 0;
         }
@@ -166,10 +238,12 @@ impl Space {
                 ),
             ));
         }
-        if extent.data.len() < to {
-            extent.data.resize(to, 0);
+        if let Some(unflushed) = &mut self.unflushed {
+            let stable = unflushed.stable.entry(start);
+            stable.or_insert_with(|| extent.data.clone());
+            unflushed.writes.push((start, from, bytes.to_vec()));
         }
-        extent.data[from..to].copy_from_slice(bytes);
+        extent.put(from, bytes);
         Ok(())
     }
 
