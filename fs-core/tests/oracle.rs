@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fs_core::memory::{FaultOp, Faults};
-use fs_core::{
-    Background, ErrorKind, File, Filesystem, InodeId, MemoryVolume, PipelineEvent, Policy,
-};
+use fs_core::{Background, ErrorKind, File, Filesystem, InodeId, MemoryVolume, Policy};
 use proptest::prelude::*;
+use support::oracle::*;
 use support::*;
 
 const SECTOR: u64 = 4096;
@@ -88,32 +87,6 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn bytes(len: usize, seed: u64) -> Vec<u8> {
-    match seed % 3 {
-        0 => noise(len, seed),
-        1 => text(len),
-        // Half of each, so that pieces next to each other are stored differently.
-        _ => {
-            let mut bytes = noise(len / 2, seed);
-            bytes.extend(text(len - len / 2));
-            bytes
-        }
-    }
-}
-
-fn put(oracle: &mut Vec<u8>, at: u64, data: &[u8]) {
-    let at = at as usize;
-    if oracle.len() < at + data.len() {
-        oracle.resize(at + data.len(), 0);
-    }
-    oracle[at..at + data.len()].copy_from_slice(data);
-}
-
-fn within(oracle: &[u8], at: u64, len: u64) -> &[u8] {
-    let from = (at as usize).min(oracle.len());
-    &oracle[from..from.saturating_add(len as usize).min(oracle.len())]
-}
-
 /// One file and what it should hold.
 struct Both {
     fs: Filesystem<MemoryVolume>,
@@ -148,10 +121,7 @@ impl Both {
             }
             Op::Punch { at, len } => {
                 file.punch_hole(at..at + len).unwrap();
-                let end = oracle.len().min((at + len) as usize);
-                if (at as usize) < end {
-                    oracle[at as usize..end].fill(0);
-                }
+                clear(oracle, at, len);
             }
             Op::Allocate { at, len, keep_size } => {
                 file.allocate(at..at + len, keep_size).unwrap();
@@ -177,13 +147,13 @@ impl Both {
                 let mut got = vec![0xdd; len];
                 let n = file.read(at, &mut got).unwrap();
                 assert!(
-                    got[..n] == *within(oracle, at, len as u64),
+                    got[..n] == *part(oracle, at, len as u64),
                     "read {at}, {len}"
                 );
             }
             Op::ReadDirect { at, len } => {
                 let got = file.read_direct(at, len).unwrap().concat();
-                assert!(got == within(oracle, at, len), "read directly {at}, {len}");
+                assert!(got == part(oracle, at, len), "read directly {at}, {len}");
             }
         }
         let file = self.file.as_ref().unwrap();
@@ -238,12 +208,7 @@ fn as_far_as_there_is_room(both: &mut Both, op: Op) {
             put(&mut both.oracle, sector * SECTOR, &data);
         }
         Op::Resize(size) => both.oracle.resize(size as usize, 0),
-        Op::Punch { at, len } => {
-            let end = both.oracle.len().min((at + len) as usize);
-            if (at as usize) < end {
-                both.oracle[at as usize..end].fill(0);
-            }
-        }
+        Op::Punch { at, len } => clear(&mut both.oracle, at, len),
         Op::Allocate { at, len, keep_size } => {
             let size = both.oracle.len().max((at + len) as usize);
             if !keep_size {
@@ -251,19 +216,6 @@ fn as_far_as_there_is_room(both: &mut Both, op: Op) {
             }
         }
         _ => {}
-    }
-}
-
-/// Delays in the threads that carry pieces on, so that the order of events varies.
-fn jitter(seed: u64) -> impl Fn(&PipelineEvent) + Send + Sync {
-    let state = std::sync::atomic::AtomicU64::new(seed | 1);
-    move |_| {
-        let n = state.fetch_add(0x9e37_79b9_7f4a_7c15, std::sync::atomic::Ordering::Relaxed);
-        match (n >> 32) % 16 {
-            0 => std::thread::sleep(Duration::from_micros(n >> 40 & 0xff)),
-            1..=3 => std::thread::yield_now(),
-            _ => {}
-        }
     }
 }
 
@@ -354,17 +306,8 @@ proptest! {
         if states.len() == 1 {
             prop_assert!(got == states[0]);
         }
-        let sector = |bytes: &[u8], at: usize| {
-            let mut sector = within(bytes, at as u64, SECTOR).to_vec();
-            sector.resize(SECTOR as usize, 0);
-            sector
-        };
-        for at in (0..got.len()).step_by(SECTOR as usize) {
-            let is = sector(&got, at);
-            let was = states.iter().any(|state| sector(state, at) == is);
-            prop_assert!(was, "sector at {at}");
-        }
-        prop_assert!(states.iter().any(|state| state.len() == got.len()));
+        let known = is_of_some_time(&got, &states);
+        prop_assert!(known.is_ok(), "{known:?}");
         fs.unmount().unwrap();
     }
 }

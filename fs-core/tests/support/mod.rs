@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod gate;
+pub(crate) mod oracle;
 
 use bytes::Bytes;
 use compress::CodecId;
