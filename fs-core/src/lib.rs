@@ -112,6 +112,9 @@ mod volume;
 mod writeback;
 mod writer;
 
+#[cfg(all(test, shuttle))]
+mod models;
+
 pub use builder::Builder;
 pub use compress::CodecId;
 pub use error::{Error, ErrorKind};

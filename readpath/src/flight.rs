@@ -148,9 +148,10 @@ impl Lead {
         if state.outcome.is_some() {
             return;
         }
+        // First, so that who saw the end finds nothing of it in the table.
+        self.flights.table.lock().remove(&self.key);
         state.outcome = Some(Arc::new(outcome));
         drop(state);
-        self.flights.table.lock().remove(&self.key);
         self.flight.changed.notify_all();
     }
 }

@@ -34,6 +34,7 @@ const CHECKERS: [Checker; 2] = [
             "delalloc",
             "ordered-wq",
             "compress",
+            "fs-core",
         ],
         depth: ("UBTRFS_MODEL_ITERATIONS", "100000"),
     },

@@ -1,0 +1,198 @@
+//! The whole path of a small file under a scheduler that tries interleavings.
+//!
+//! A lost wake-up is a deadlock here, which the checker reports.
+
+use std::env;
+
+use shuttle::thread::{self, JoinHandle};
+
+use crate::memory::Faults;
+use crate::sync::Arc;
+use crate::{File, FileType, Filesystem, InodeId, InodeStore, MemoryVolume, NewInode, Timestamp};
+
+/// Runs a model under random schedules and under ones with few preemptions.
+fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
+    let told = env::var("UBTRFS_MODEL_ITERATIONS").ok();
+    let iterations = told.map_or(1000, |told| told.parse().expect("a number"));
+    shuttle::check_random(model, iterations);
+    shuttle::check_pct(model, iterations, 3);
+}
+
+const P: u64 = 4096;
+
+/// A filesystem with one file, `pages` long and durable, each page in version 1.
+#[derive(Clone)]
+struct Model {
+    fs: Filesystem<MemoryVolume>,
+    file: Arc<File<MemoryVolume>>,
+    id: InodeId,
+}
+
+impl Model {
+    fn new(pages: u64) -> Self {
+        let faults = Faults::remembering_commits().losing_unflushed(1);
+        let volume = MemoryVolume::with_faults(u64::MAX, faults);
+        let fs = Filesystem::builder(volume).threads(1).build().unwrap();
+        let now = Timestamp::default();
+        let new = NewInode {
+            file_type: FileType::Regular,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            rdev: (0, 0),
+            atime: now,
+            mtime: now,
+            ctime: now,
+            otime: now,
+            symlink_target: bytes::Bytes::new(),
+        };
+        let id = fs.create(fs.root(), b"a", &new).unwrap();
+        let file = Arc::new(fs.open(id).unwrap());
+        let model = Self { fs, file, id };
+        for page in 0..pages {
+            model.write(page, 1);
+        }
+        model.file.fsync().unwrap();
+        model
+    }
+
+    fn write(&self, page: u64, version: u8) {
+        self.file.write(page * P, &[version; P as usize]).unwrap();
+    }
+
+    /// A page's version, 0 in a hole, `None` behind the end.
+    fn read(&self, page: u64) -> Option<u8> {
+        let mut bytes = [0xee; P as usize];
+        let got = self.file.read(page * P, &mut bytes).unwrap();
+        assert!(bytes[..got].iter().all(|b| *b == bytes[0]), "a torn page");
+        (got > 0).then_some(bytes[0])
+    }
+
+    fn spawn(&self, work: impl FnOnce(&Self) + Send + 'static) -> JoinHandle<()> {
+        let model = self.clone();
+        thread::spawn(move || work(&model))
+    }
+
+    /// The versions of all pages after what is running was cut off.
+    fn after_power_cut(self) -> Vec<u8> {
+        let Self { fs, file, id } = self;
+        drop(file);
+        let volume = fs.into_volume().expect("the last handle").after_power_cut();
+        let fs = Filesystem::builder(volume).threads(1).build().unwrap();
+        let file = fs.open(id).unwrap();
+        let all = file.read_bytes(0, u64::MAX).unwrap().concat();
+        drop(file);
+        fs.unmount().unwrap();
+        versions(&all)
+    }
+
+    /// Nothing is left on its way, and the device has what readers have.
+    fn unmount(self) -> Vec<u8> {
+        let Self { fs, file, .. } = self;
+        fs.sync().unwrap();
+        fs.drop_caches();
+        let all = file.read_bytes(0, u64::MAX).unwrap().concat();
+        drop(file);
+        fs.unmount().unwrap();
+        versions(&all)
+    }
+}
+
+fn versions(bytes: &[u8]) -> Vec<u8> {
+    bytes.chunks(P as usize).map(|page| page[0]).collect()
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().unwrap();
+    }
+}
+
+/// What was written before `fsync` began is on the volume when it returns, also where another one
+/// had begun to write it back: in the queue, with the writer thread, or half recorded.
+#[test]
+fn fsync_against_the_queue() {
+    check(|| {
+        let model = Model::new(2);
+        model.write(0, 2);
+        let flusher = model.spawn(|model| model.file.sync_range(0..2 * P, false).unwrap());
+        let writer = model.spawn(|model| model.write(1, 3));
+        model.file.fsync().unwrap();
+        join([flusher, writer]);
+        let after = model.after_power_cut();
+        assert_eq!(after[0], 2, "{after:?}");
+        // The other page was not promised.
+        assert!(matches!(after[1], 1 | 3), "{after:?}");
+    });
+}
+
+/// A writer, writeback, a truncation that the file grows back from, and a reader: what anybody sees
+/// of a page goes up, what was cut off is gone, and in the end the device has what was written last.
+#[test]
+fn writeback_truncation_and_readers() {
+    check(|| {
+        let model = Model::new(2);
+        join([
+            model.spawn(|model| {
+                model.write(0, 2);
+                model.write(0, 3);
+            }),
+            model.spawn(|model| {
+                model.file.set_size(P).unwrap();
+                model.write(1, 4);
+            }),
+            model.spawn(|model| model.file.sync_range(0..2 * P, false).unwrap()),
+            model.spawn(|model| model.file.fsync().unwrap()),
+            model.spawn(|model| {
+                let (mut first, mut cut) = (1, false);
+                for _ in 0..3 {
+                    let version = model.read(0).unwrap();
+                    assert!(first <= version, "{version} after {first}");
+                    first = version;
+                    match model.read(1) {
+                        Some(1) => assert!(!cut, "what was cut off is back"),
+                        None | Some(4) => cut = true,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }),
+        ]);
+        assert_eq!(model.unmount(), [3, 4]);
+    });
+}
+
+/// Two who sync, one of whom has written nothing: each returns with all of it on the volume, and
+/// with the size.
+#[test]
+fn whoever_syncs_second_has_it_as_well() {
+    check(|| {
+        let model = Model::new(1);
+        model.write(1, 2);
+        let other = model.spawn(|model| model.file.fsync().unwrap());
+        model.fs.sync().unwrap();
+        let stored = model.fs.volume().attrs(model.id).unwrap();
+        assert_eq!(stored.size, 2 * P);
+        other.join().unwrap();
+        assert_eq!(model.after_power_cut(), [1, 2]);
+    });
+}
+
+/// A file that is removed while it is on its way is freed once, by whoever ends it.
+#[test]
+fn a_file_removed_on_its_way_is_freed() {
+    check(|| {
+        let model = Model::new(1);
+        model.write(0, 2);
+        let flusher = model.spawn(|model| {
+            model.file.sync_range(0..P, false).unwrap();
+        });
+        model.fs.unlink(model.fs.root(), b"a").unwrap();
+        flusher.join().unwrap();
+        let Model { fs, file, id } = model;
+        drop(file);
+        fs.sync().unwrap();
+        assert!(fs.attrs(id).is_err(), "it stayed");
+        assert_eq!(fs.volume().bytes_allocated(), 0);
+        fs.unmount().unwrap();
+    });
+}
