@@ -309,8 +309,8 @@ fn nothing_goes_wrong_by_itself() {
     run.fs.unmount().unwrap();
 }
 
-/// What went wrong elsewhere: a fallback cleaned up twice, and one failure left
-/// its neighbours locked.
+/// What went wrong elsewhere: a fallback cleaned up twice, and one failure left its neighbours
+/// locked. Guards: `Claim`, `UnderWriteback` and `Reservation` are owned, and each piece has its own.
 #[test]
 fn every_operation_of_the_volume_fails_once() {
     let run = start();
@@ -351,7 +351,7 @@ fn every_operation_of_the_volume_fails_from_some_time_on() {
 }
 
 /// For want of memory the data is still written, raw. And a panic in a codec is an error of
-/// one piece.
+/// one piece. Guards: `Err(error)` in `Piece::compress`, and `give_up` in `Piece::finish_claim`.
 #[test]
 fn every_call_of_the_codec_fails_or_panics_once() {
     let run = start();

@@ -182,8 +182,7 @@ fn a_raw_fallback_touched_a_page_of_another_chunk() {
 /// `File::pages` widens to whole pages and no further.
 #[test]
 fn the_page_behind_the_range_was_written_too() {
-    let fs = filesystem(MemoryVolume::new(u64::MAX));
-    let file = fs.open(new_file(&fs, "a")).unwrap();
+    let (fs, _, file) = roomy_file();
     file.write(0, &text(3 * 4096)).unwrap();
     file.sync_range(4096..8192, true).unwrap();
     assert_eq!(fs.cache_stats().dirty, 2 * 4096);
@@ -222,8 +221,7 @@ fn stores_during_compression_were_lost() {
 /// A page that two ranges shared was ended twice. Guard: `File::pages` in `File::sync_range`.
 #[test]
 fn two_ranges_shared_a_page() {
-    let fs = filesystem(MemoryVolume::new(u64::MAX));
-    let file = fs.open(new_file(&fs, "a")).unwrap();
+    let (fs, _, file) = roomy_file();
     for round in 0..50 {
         file.write(0, &noise(5000, round + 1)).unwrap();
         file.write(5000, &noise(4000, round + 1)).unwrap();
@@ -239,9 +237,7 @@ fn two_ranges_shared_a_page() {
 /// of its own in `readpath`.
 #[test]
 fn neighbours_of_one_compressed_extent_were_merged() {
-    let fs = filesystem(MemoryVolume::new(u64::MAX));
-    let id = new_file(&fs, "a");
-    let file = fs.open(id).unwrap();
+    let (fs, id, file) = roomy_file();
     let mut data: Vec<u8> = (0..262_144_u32).map(|n| (n / 512) as u8).collect();
     file.write(0, &data).unwrap();
     file.fsync().unwrap();
@@ -260,6 +256,125 @@ fn neighbours_of_one_compressed_extent_were_merged() {
         assert_eq!(file.read(at, &mut page).unwrap(), 4096);
         assert!(page == data[at as usize..][..4096], "page at {at}");
     }
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+/// Bytes of an extent went to where its beginning would be. Guard: `skip` in `check_compressed` of
+/// `readpath`, which is where in an extent its map begins.
+#[test]
+fn decompressed_into_the_wrong_pages() {
+    let (fs, id, file) = roomy_file();
+    let mut data: Vec<u8> = (0..262_144_u32).map(|n| (n / 512) as u8).collect();
+    file.write(0, &data).unwrap();
+    file.fsync().unwrap();
+    // The head of one extent, and the middle of the other.
+    for at in [0_usize, 180_224] {
+        let part = noise(8192, 5);
+        file.write(at as u64, &part).unwrap();
+        file.fsync().unwrap();
+        data[at..at + 8192].copy_from_slice(&part);
+    }
+    for page in [2, 31, 45, 46, 63] {
+        fs.drop_caches();
+        let mut got = [0; 4096];
+        assert_eq!(file.read(page * 4096, &mut got).unwrap(), 4096);
+        assert!(got == data[page as usize * 4096..][..4096], "page {page}");
+    }
+    fs.drop_caches();
+    assert!(content(&fs, id) == data);
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+/// Zstandard that has no memory for a context.
+struct NoMemory;
+
+impl Codec for NoMemory {
+    fn id(&self) -> CodecId {
+        Zstd.id()
+    }
+    fn name(&self) -> &'static str {
+        Zstd.name()
+    }
+    fn levels(&self) -> RangeInclusive<i32> {
+        Zstd.levels()
+    }
+    fn default_level(&self) -> i32 {
+        Zstd.default_level()
+    }
+    fn compressor(&self, _level: i32) -> Result<Box<dyn Compressor>, Error> {
+        Err(Error::Context { codec: "zstd" })
+    }
+    fn decompressor(&self) -> Result<Box<dyn Decompressor>, Error> {
+        Zstd.decompressor()
+    }
+}
+
+/// What could not be compressed for want of memory was not written. Guard: `Err(error)` in
+/// `Piece::compress` keeps it raw.
+#[test]
+fn writeback_failed_for_want_of_memory() {
+    let fs = builder(MemoryVolume::new(u64::MAX))
+        .codecs(Registry::btrfs().with(NoMemory))
+        .build()
+        .unwrap();
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    file.write(0, &text(300_000)).unwrap();
+    file.fsync().unwrap();
+    assert_eq!(fs.stats().raw_codec_error, 3);
+    fs.drop_caches();
+    assert!(content(&fs, id) == text(300_000));
+    drop(file);
+    fs.unmount().unwrap();
+}
+
+/// Direct and buffered writers of the same pages took each other's reservations for their own.
+/// Guards: the wait until it is clean and `allocated.commit()` in `File::write_direct`.
+#[test]
+fn space_reserved_by_direct_and_buffered_writers_leaked() {
+    let (fs, id, file) = one_file(MemoryVolume::new(8 << 20));
+    file.write(0, &noise(400_000, 1)).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 1..4_u8 {
+            let fs = &fs;
+            scope.spawn(move || {
+                let file = fs.open(id).unwrap();
+                for round in 0..60_u64 {
+                    let at = round * 7 % 80 * 4096;
+                    let bytes = vec![thread; 5 * 4096];
+                    if thread == 1 {
+                        file.write(at, &bytes).unwrap();
+                        file.sync_range(at..at + 8192, false).unwrap();
+                    } else {
+                        file.write_direct(at, &Bytes::from(bytes)).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    fs.sync().unwrap();
+    fs.check_idle().unwrap();
+    drop(file);
+    fs.unlink(fs.root(), b"a").unwrap();
+    fs.sync().unwrap();
+    assert_eq!(fs.volume().bytes_allocated(), 0);
+    fs.unmount().unwrap();
+}
+
+/// What fell back to raw kept the tag of its codec. Guard: `codec: None` in `Shared::submit_parts`.
+#[test]
+fn files_that_fell_back_to_raw_gave_eio() {
+    let (fs, id, file) = roomy_file();
+    file.write(0, &noise(300_000, 1)).unwrap();
+    file.fsync().unwrap();
+    assert_eq!(fs.stats().raw_incompressible, 3);
+    let maps = fs.volume().extent_maps(id, 0..300_000).unwrap();
+    let raw = |kind: &ExtentKind<_>| matches!(kind, ExtentKind::Raw { .. } | ExtentKind::Hole);
+    assert!(maps.iter().all(|map| raw(&map.kind)), "{maps:?}");
+    fs.drop_caches();
+    assert!(content(&fs, id) == noise(300_000, 1));
     drop(file);
     fs.unmount().unwrap();
 }

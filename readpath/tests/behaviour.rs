@@ -77,6 +77,7 @@ fn eight_readers_of_one_extent_decompress_it_once() {
     }
 }
 
+/// Guard: `Loader::expand` has room for exactly what the map covers.
 #[test]
 fn codecs_with_exactly_one_sector() {
     for codec in CODECS {
@@ -101,7 +102,8 @@ fn codecs_with_exactly_one_sector() {
     }
 }
 
-/// What an extent does not reach is zero, whatever the memory held.
+/// What an extent does not reach is zero, whatever the memory held. Guard:
+/// `buffer[produced..].fill(0)` in `Loader::expand`.
 #[test]
 fn no_garbage_after_inline_then_hole_nor_after_a_short_extent() {
     let mut world = World::new();
@@ -134,7 +136,8 @@ fn no_garbage_after_inline_then_hole_nor_after_a_short_extent() {
     assert!(tail[18..].iter().all(|&byte| byte == 0));
 }
 
-/// Maps of one disk extent side by side are pieces of their own.
+/// Maps of one disk extent side by side are pieces of their own. Guard: `plan` makes at least one
+/// piece of each map and joins none.
 #[test]
 fn three_clones_of_one_extent_side_by_side() {
     let mut world = World::new();
@@ -167,7 +170,7 @@ fn three_clones_of_one_extent_side_by_side() {
 }
 
 /// An extent split by an overwrite; the parts stay in their places, and reading
-/// one fills nothing of the other.
+/// one fills nothing of the other. Guard: `page_end` goes by the map's `len`, not by `ram_bytes`.
 #[test]
 fn an_extent_split_by_a_raw_overwrite() {
     let mut world = World::new();
@@ -421,7 +424,8 @@ fn bytes_that_do_not_decompress_are_an_error() {
     assert!(world.path.is_idle());
 }
 
-/// No readahead where memory is short, and the demand read still works.
+/// No readahead where memory is short, and the demand read still works. Guard: `try_room` in
+/// `ReadPath::claim`, which evicts and never waits.
 #[test]
 fn readahead_without_memory_gives_way() {
     let mut world = World::with(Volume::default(), Threads(2));

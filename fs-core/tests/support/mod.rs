@@ -11,7 +11,8 @@ pub(crate) mod oracle;
 use bytes::Bytes;
 use compress::CodecId;
 use fs_core::{
-    Builder, Compression, FileType, Filesystem, InodeId, MemoryVolume, NewInode, Policy, Timestamp,
+    Builder, Compression, File, FileType, Filesystem, InodeId, MemoryVolume, NewInode, Policy,
+    Timestamp,
 };
 
 pub(crate) const ZSTD: Compression = Compression {
@@ -53,6 +54,21 @@ pub(crate) fn filesystem(volume: MemoryVolume) -> Filesystem<MemoryVolume> {
 pub(crate) fn new_file(fs: &Filesystem<MemoryVolume>, name: &str) -> InodeId {
     let new = inode(FileType::Regular);
     fs.create(fs.root(), name.as_bytes(), &new).unwrap()
+}
+
+/// A filesystem with one file, "a", which is open.
+pub(crate) fn one_file(
+    volume: MemoryVolume,
+) -> (Filesystem<MemoryVolume>, InodeId, File<MemoryVolume>) {
+    let fs = filesystem(volume);
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    (fs, id, file)
+}
+
+/// A filesystem with one file, "a", which is open, on a volume without end.
+pub(crate) fn roomy_file() -> (Filesystem<MemoryVolume>, InodeId, File<MemoryVolume>) {
+    one_file(MemoryVolume::new(u64::MAX))
 }
 
 /// Does not shrink.
