@@ -53,6 +53,9 @@ impl Ahead {
     /// before.
     pub(crate) fn read(&mut self, pages: PageMask) -> u32 {
         let hits = self.unread & pages;
+        if hits == 0 {
+            return 0;
+        }
         self.unread &= !hits;
         hits.count_ones()
     }

@@ -195,7 +195,8 @@ impl Mapping {
             let Some(folio) = state.folios.get_mut(index) else {
                 break;
             };
-            let missing = touched(&wanted) & !folio.uptodate;
+            let pages = touched(&wanted);
+            let missing = pages & !folio.uptodate;
             let end = wanted.end.min(match missing {
                 0 => FOLIO,
                 _ => missing.trailing_zeros() as usize * PAGE,
@@ -206,7 +207,10 @@ impl Mapping {
             let len = end - wanted.start;
             dst[done..done + len].copy_from_slice(folio.bytes(wanted.start..end));
             folio.referenced = true;
-            ahead += folio.ahead.read(touched(&(wanted.start..end)));
+            // Those before the first that is missing.
+            ahead += folio
+                .ahead
+                .read(pages & (missing & missing.wrapping_neg()).wrapping_sub(1));
             done += len;
             if missing != 0 {
                 break;
