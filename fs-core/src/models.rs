@@ -198,6 +198,10 @@ fn a_file_removed_while_its_writeback_ended_stayed() {
                 file.sync_range(0..P, false).unwrap();
                 drop(file);
             }
+            // When it is about to end.
+            while fs.stats().extents_finished < 2 {
+                thread::yield_now();
+            }
             fs.unlink(fs.root(), b"a").unwrap();
             fs.sync().unwrap();
             assert!(fs.attrs(id).is_err(), "it stayed");

@@ -100,7 +100,8 @@ fn gated() -> (Filesystem<MemoryVolume>, Arc<Gate>) {
 }
 
 /// The second start of writeback, which waits for what is being compressed, had been removed.
-/// Guard: `wait_in_flight` in `delalloc::wait_for_range`.
+/// Guards: `wait_in_flight` and `wait_writeback` in `delalloc::wait_for_range`, of which either is
+/// enough here; the models miss each.
 #[test]
 fn fsync_returned_while_a_page_was_being_compressed() {
     let (fs, gate) = gated();
