@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use compress::CodecId;
+use compress::{CodecId, Lz4};
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     let seeds = match target.as_str() {
         "zlib" => fuzz::decoder_seeds(CodecId::ZLIB),
         "lzo" => fuzz::decoder_seeds(CodecId::LZO),
+        "lz4" => fuzz::decoder_seeds(Lz4::ID),
         "zstd" => fuzz::decoder_seeds(CodecId::ZSTD),
         // One edit that does nothing.
         _ => vec![[&[0x40][..], &[0; 12]].concat()],

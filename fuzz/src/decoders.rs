@@ -1,6 +1,11 @@
 //! Streams to decompress.
 
-use compress::{CodecId, Registry, Workspaces};
+use std::path::Path;
+
+use compress::{CodecId, Lz4, Registry, Workspaces};
+
+/// Extents that a kernel wrote, each in a file that begins with the name of its codec.
+const KERNEL_VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../compress/tests/vectors");
 
 /// Rooms to decompress into, in bytes.
 const ROOMS: [usize; 7] = [131_072, 65_536, 5000, 4096, 100, 1, 0];
@@ -16,8 +21,7 @@ pub fn decode(codec: CodecId, input: &[u8]) {
         return;
     };
     let room = ROOMS[usize::from(*first) % ROOMS.len()];
-    let spaces = Workspaces::new(Registry::btrfs(), 1);
-    let mut decompressor = spaces.decompressor(codec).expect("btrfs has this codec");
+    let mut decompressor = spaces().decompressor(codec).expect("a codec that is there");
     let mut out = vec![0x5a; room];
     let first = decompressor.decompress(stream, &mut out);
     let mut again = vec![0xa5; room];
@@ -34,18 +38,50 @@ pub fn decode(codec: CodecId, input: &[u8]) {
     }
 }
 
-/// Inputs for [`decode`] that are good streams.
+fn spaces() -> Workspaces {
+    Workspaces::new(Registry::btrfs().with(Lz4), 1)
+}
+
+/// Inputs for [`decode`] that are good streams: our own, and of btrfs's codecs those that a kernel
+/// wrote.
 ///
 /// # Panics
 ///
-/// If the codec is not one of btrfs's.
+/// If the codec is neither lz4 nor one of btrfs's, or the files with the kernel's cannot be read.
 #[must_use]
 pub fn decoder_seeds(codec: CodecId) -> Vec<Vec<u8>> {
-    let spaces = Workspaces::new(Registry::btrfs(), 1);
-    let level = if codec == CodecId::LZO { 1 } else { 3 };
+    let mut seeds = our_seeds(codec);
+    seeds.extend(kernel_seeds(codec));
+    seeds
+}
+
+fn kernel_seeds(codec: CodecId) -> Vec<Vec<u8>> {
+    let spaces = spaces();
+    let name = spaces
+        .registry()
+        .get(codec)
+        .expect("a codec that is there")
+        .name();
+    let prefix = format!("{name}-");
+    let dir = Path::new(KERNEL_VECTORS)
+        .read_dir()
+        .expect("the kernel's vectors");
+    let mut paths: Vec<_> = dir.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.retain(|path| {
+        path.file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes()))
+    });
+    let with_room = |path| [vec![0], std::fs::read(path).expect("a vector")].concat();
+    paths.iter().map(with_room).collect()
+}
+
+fn our_seeds(codec: CodecId) -> Vec<Vec<u8>> {
+    let spaces = spaces();
+    let codec_of = spaces.registry().get(codec).expect("a codec that is there");
     let mut compressor = spaces
-        .compressor(codec, level)
-        .expect("btrfs has this codec");
+        .compressor(codec, codec_of.default_level())
+        .expect("a codec that is there");
     let sources: [Vec<u8>; 4] = [
         b"delayed allocation ".repeat(7000),
         vec![0; 131_072],

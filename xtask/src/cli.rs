@@ -49,7 +49,7 @@ cargo xtask bench peers [ARGS...]
     the workspace `peers`; see its README for what it needs.
 
 cargo xtask fuzz TARGET [--seconds N]
-    Feeds TARGET (image, zlib, lzo or zstd) with hostile input for N seconds
+    Feeds TARGET (image, zlib, lzo, zstd or lz4) with hostile input for N seconds
     (60), guided by coverage. Needs a C++ compiler. What it learns is kept in
     target/fuzz/TARGET, and input that breaks something in target/fuzz.";
 
@@ -326,7 +326,7 @@ mod tests {
             ("bench pack --size 1T", "1T"),
             ("bench pack --rounds", "--rounds"),
             ("bench read --speed 3", "--speed"),
-            ("fuzz lz4", "lz4"),
+            ("fuzz lz5", "lz5"),
             ("fuzz lzo --seconds x", "x"),
             ("fuzz lzo --minutes 1", "--minutes"),
             ("models --deep=3", "--deep"),

@@ -12,7 +12,7 @@ pub(crate) struct Fuzz {
 }
 
 /// As the binaries of `fuzz/libfuzzer` are called.
-pub(crate) const TARGETS: [&str; 4] = ["image", "zlib", "lzo", "zstd"];
+pub(crate) const TARGETS: [&str; 5] = ["image", "zlib", "lzo", "zstd", "lz4"];
 
 /// What makes the compiler count which branches were taken.
 const COVERAGE: &str = "-Cpasses=sancov-module -Ccodegen-units=1 --cfg fuzzing \

@@ -6,7 +6,8 @@ Needs root, a kernel with btrfs, and mkfs.btrfs:
     sudo ./make.py
 
 Each vector is one extent as it stands on the disk, padding included, named
-CODEC-KIND-LEN-SPREAD-SEED.bin after the source that tests/kernel_vectors.rs makes again.
+CODEC-KIND-LEN-SPREAD-SEED.bin after the source that tests/sources/mod.rs makes again. All of them
+together stay below 150 KiB.
 """
 import fcntl, os, pathlib, struct, subprocess, tempfile
 
@@ -24,6 +25,50 @@ def some_bytes(length, spread, seed):
         back = len(out) - 64
         out.append(out[back] if back >= 0 and state % spread else (state >> 32) & 0xFF)
     return bytes(out)
+
+
+WORDS = b"delalloc ordered extent writeback folio uptodate dirty sector node chunk " \
+    b"inline bookend prealloc hole quota snapshot".split()
+
+
+def steps(seed):
+    state = seed | 1
+    while True:
+        state ^= (state << 13) & MASK
+        state ^= state >> 7
+        state ^= (state << 17) & MASK
+        yield state
+
+
+def text(length, seed):
+    out = bytearray()
+    for state in steps(seed):
+        if len(out) >= length:
+            return bytes(out[:length])
+        out += WORDS[state >> 32 & 15] + (b" " if state >> 40 & 15 else b".\n")
+
+
+def binary(length, seed):
+    out = bytearray()
+    for number, state in enumerate(steps(seed)):
+        if len(out) >= length:
+            return bytes(out[:length])
+        out += struct.pack("<IHBBQ", number * 40, state >> 32 & 0x3FF, state >> 48 & 3, 0,
+                           0x400000 + (state >> 20 & 0xFFF) * 8)
+
+
+def source(kind, length, spread, seed):
+    if kind == "padded":
+        # Zeros make room, so that the first segment ends near the boundary.
+        data = bytes(seed) + some_bytes(4096 - seed, 1, seed)
+        return data + some_bytes(length - 4096, spread, seed)
+    if kind == "zeros":
+        return bytes(length)
+    if kind == "text":
+        return text(length, seed)
+    if kind == "binary":
+        return binary(length, seed)
+    return some_bytes(length, spread, seed)
 
 
 def search(path, tree, objectids, kind):
@@ -77,13 +122,20 @@ def left_before_boundary(packed):
 
 REGULAR = [(5000, 9, 2), (12345, 40, 3), (131072, 4000, 4)]
 INLINE = [(1500, 20, 6), (4096, 60, 7)]
+# 128 KiB and single bytes behind a sector among them.
+OTHERS = [("zeros", 131072, 0, 0), ("text", 20001, 0, 11), ("text", 4097, 0, 12),
+          ("binary", 12289, 0, 13), ("text", 300, 0, 14)]
+INLINE_BELOW = 2048
 
 
 def main():
     for old in HERE.glob("*.bin"):
         old.unlink()
+    wanted_kind = lambda kind, length: (
+        kind if kind in ("regular", "inline") else
+        "inline" if length < INLINE_BELOW else "regular")
     for number, codec in [(1, "zlib"), (2, "lzo"), (3, "zstd")]:
-        sources = [("regular", *s) for s in REGULAR] + [("inline", *s) for s in INLINE]
+        sources = [("regular", *s) for s in REGULAR] + [("inline", *s) for s in INLINE] + OTHERS
         if codec == "lzo":
             sources += [("padded", 9000, 9, zeros) for zeros in range(8, 80)]
         with tempfile.TemporaryDirectory() as work:
@@ -100,20 +152,14 @@ def main():
                 paths = []
                 for kind, length, spread, seed in sources:
                     path = mount / f"{kind}-{length}-{spread}-{seed}"
-                    if kind == "padded":
-                        # Zeros make room, so that the first segment ends near the boundary.
-                        data = bytes(seed) + some_bytes(4096 - seed, 1, seed)
-                        data += some_bytes(length - 4096, spread, seed)
-                    else:
-                        data = some_bytes(length, spread, seed)
-                    path.write_bytes(data)
+                    path.write_bytes(source(kind, length, spread, seed))
                     paths.append(path)
                 os.sync()
                 wanted = {0, 1, 2, 3, 4}
                 for path in paths:
                     if not wanted:
                         break
-                    kind = path.name.split("-", 1)[0]
+                    kind, length = path.name.split("-")[:2]
                     compression, stored_kind, data = stored(image, path)
                     if kind == "padded":
                         if compression != number:
@@ -123,7 +169,7 @@ def main():
                             continue
                         wanted.remove(left)
                     else:
-                        if compression != number or stored_kind != kind:
+                        if compression != number or stored_kind != wanted_kind(kind, int(length)):
                             print("not as wanted:", codec, path.name, compression, stored_kind)
                             continue
                     (HERE / f"{codec}-{path.name}.bin").write_bytes(data)
