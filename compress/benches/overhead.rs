@@ -2,7 +2,9 @@
 //! data costs that does not compress.
 //!
 //! Both sides take turns on the same blocks with the same room, so that a busy machine slows both;
-//! the ratio is that of each side's fastest turn.
+//! the ratio is that of each side's fastest turn. In the last column both sides are bare contexts:
+//! what it is away from 1 comes of where their memory lies and of the machine, as far as that goes for
+//! the other columns, too.
 //!
 //! `cargo bench -p compress --bench overhead`
 #![expect(
@@ -15,7 +17,7 @@ use std::time::Instant;
 
 use compress::{
     CodecId, Method, Registry, Spec, Verdict, Workspaces, advise, compress_inline, compress_piece,
-    room_to_save,
+    is_noise, is_noise_throughout, room_to_save,
 };
 use data::KINDS;
 use zstd_safe::{CCtx, CParameter, DCtx};
@@ -29,19 +31,22 @@ const SECTOR: usize = 4 << 10;
 const PIECE: usize = 128 << 10;
 
 fn main() {
-    println!("ours over bare libzstd    compress  decompress");
+    println!("ours over bare libzstd    compress  decompress  bare, twice");
     for level in [1, 3, 9] {
         for len in [4 << 10, 16 << 10, 64 << 10, PIECE] {
             for (name, make) in KINDS {
                 let blocks: Vec<Vec<u8>> = make(BYTES).chunks(len).map(<[u8]>::to_vec).collect();
                 let pack = compressing(level, &blocks);
+                let floor = bare_twice(level, &blocks);
                 // What does not shrink is never stored so.
                 let unpack = match name {
-                    "random" => String::new(),
+                    "random" => " ".repeat(7),
                     _ => format!("{:6.3}x", decompressing(level, &blocks)),
                 };
                 let kib = len >> 10;
-                println!("zstd:{level} {name:9} {kib:3} KiB    {pack:6.3}x     {unpack}");
+                println!(
+                    "zstd:{level} {name:9} {kib:3} KiB    {pack:6.3}x     {unpack}      {floor:6.3}x"
+                );
             }
         }
     }
@@ -79,8 +84,8 @@ fn method(level: i32) -> Method {
 
 fn compressing(level: i32, blocks: &[Vec<u8>]) -> f64 {
     let workspaces = Workspaces::new(Registry::btrfs(), 2);
-    let mut context = bare(level);
     let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut alone = alone(level, blocks);
     ratio(
         || {
             for block in blocks {
@@ -91,13 +96,26 @@ fn compressing(level: i32, blocks: &[Vec<u8>]) -> f64 {
                 });
             }
         },
-        || {
-            for block in blocks {
-                let room = room_to_save(block.len(), SECTOR).unwrap_or(block.len() - 1);
-                let _ = black_box(context.compress2(&mut theirs[..room], block));
-            }
-        },
+        || alone(&mut theirs),
     )
+}
+
+/// What two contexts differ by that do the same.
+fn bare_twice(level: i32, blocks: &[Vec<u8>]) -> f64 {
+    let (mut one, mut other) = (vec![0; PIECE], vec![0; PIECE]);
+    let (mut first, mut second) = (alone(level, blocks), alone(level, blocks));
+    ratio(|| first(&mut one), || second(&mut other))
+}
+
+/// Compresses all blocks with a context of its own.
+fn alone(level: i32, blocks: &[Vec<u8>]) -> impl FnMut(&mut [u8]) {
+    let mut context = bare(level);
+    move |to| {
+        for block in blocks {
+            let room = room_to_save(block.len(), SECTOR).unwrap_or(block.len() - 1);
+            let _ = black_box(context.compress2(&mut to[..room], block));
+        }
+    }
 }
 
 fn decompressing(level: i32, blocks: &[Vec<u8>]) -> f64 {
@@ -150,6 +168,16 @@ fn lost_on_noise() {
         &mut copying,
     );
     println!("advise    {asking:6.2}x");
+    let asking = ratio(
+        || assert!(pieces.iter().all(|piece| is_noise(piece))),
+        &mut copying,
+    );
+    println!("is_noise  {asking:6.2}x");
+    let asking = ratio(
+        || assert!(pieces.iter().all(|piece| is_noise_throughout(piece))),
+        &mut copying,
+    );
+    println!("... throughout {asking:4.2}x");
     for name in ["zstd:1", "zstd:3", "zstd:9", "zlib:3", "lzo"] {
         let method = name.parse::<Spec>().unwrap().method().unwrap();
         let trying = ratio(

@@ -4,7 +4,7 @@
 //! `heuristic METHOD PATH...`, such as `heuristic zstd:3 /usr`. Prints for each reason how many
 //! pieces it was given for, how many of those compression would store in fewer sectors, how many
 //! not, how much of the bytes of those that shrink that saves, and how long asking and trying take
-//! for one.
+//! for one. `is_noise` is asked, too: the last line tells what it would have lost.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use compress::{Method, Registry, Spec, Verdict, Workspaces, advise, compress_piece, room_to_save};
+use compress::{
+    Method, Registry, Spec, Verdict, Workspaces, advise, compress_piece, is_noise,
+    is_noise_throughout, room_to_save,
+};
 
 const PIECE: usize = 128 << 10;
 const SECTOR: usize = 4 << 10;
@@ -58,6 +61,23 @@ impl Row {
         self.in_vain += other.in_vain;
     }
 
+    fn count(&mut self, verdict: &Verdict, len: usize, advising: Duration, compressing: Duration) {
+        self.advising += advising;
+        self.compressing += compressing;
+        match verdict {
+            Verdict::Compressed { stored, .. } => {
+                let len = len.next_multiple_of(SECTOR);
+                self.shrank += 1;
+                self.bytes += len as u64;
+                self.saved += (len - stored) as u64;
+            }
+            Verdict::Raw(_) => {
+                self.stayed += 1;
+                self.in_vain += compressing;
+            }
+        }
+    }
+
     fn print(&self, name: &str) {
         let pieces = self.shrank + self.stayed;
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / pieces.max(1) as f64;
@@ -76,6 +96,8 @@ struct Survey {
     workspaces: Workspaces,
     method: Method,
     rows: BTreeMap<(bool, String), Row>,
+    /// What `is_noise` says no to, and yes; and the same of `is_noise_throughout`.
+    noise: [[Row; 2]; 2],
     piece: Vec<u8>,
     packed: Vec<u8>,
 }
@@ -86,6 +108,7 @@ impl Survey {
             workspaces: Workspaces::new(Registry::btrfs(), 1),
             method,
             rows: BTreeMap::new(),
+            noise: Default::default(),
             piece: vec![0; PIECE],
             packed: vec![0; PIECE],
         }
@@ -130,26 +153,19 @@ impl Survey {
         let start = Instant::now();
         let advice = advise(&self.piece);
         let advised = Instant::now();
+        let quickly = is_noise(&self.piece);
+        let asked = Instant::now();
+        let throughout = is_noise_throughout(&self.piece);
+        let ready = Instant::now();
         let (from, to) = (&self.piece, &mut self.packed);
         let verdict = compress_piece(&self.workspaces, self.method, from, to, SECTOR);
-        let compressed = Instant::now();
-        let row = self
-            .rows
-            .entry((!advice.is_compress(), format!("{advice:?}")))
-            .or_default();
-        row.advising += advised - start;
-        row.compressing += compressed - advised;
-        match verdict {
-            Verdict::Compressed { stored, .. } => {
-                let len = self.piece.len().next_multiple_of(SECTOR);
-                row.shrank += 1;
-                row.bytes += len as u64;
-                row.saved += (len - stored) as u64;
-            }
-            Verdict::Raw(_) => {
-                row.stayed += 1;
-                row.in_vain += compressed - advised;
-            }
+        let compressing = ready.elapsed();
+        let key = (!advice.is_compress(), format!("{advice:?}"));
+        let row = self.rows.entry(key).or_default();
+        row.count(&verdict, self.piece.len(), advised - start, compressing);
+        let answers = [(quickly, asked - advised), (throughout, ready - asked)];
+        for (rows, (noise, asking)) in self.noise.iter_mut().zip(answers) {
+            rows[usize::from(noise)].count(&verdict, self.piece.len(), asking, compressing);
         }
     }
 
@@ -184,6 +200,18 @@ impl Survey {
             no.in_vain.as_secs_f64(),
             (yes.advising + no.advising).as_secs_f64(),
         );
+        for (name, [other, noise]) in ["is_noise", "throughout"].iter().zip(&self.noise) {
+            println!(
+                "{name}: yes to {:.2} % of those that do not shrink, to {} of the {} that do, \
+                 {:.4} % of what compression saves; {:.2} s of trying spared, {:.2} to ask",
+                percent(noise.stayed, noise.stayed + other.stayed),
+                noise.shrank,
+                noise.shrank + other.shrank,
+                percent(noise.saved, noise.saved + other.saved),
+                noise.in_vain.as_secs_f64(),
+                (noise.advising + other.advising).as_secs_f64(),
+            );
+        }
     }
 }
 

@@ -101,8 +101,8 @@ pub trait Codec: Send + Sync {
     fn levels(&self) -> RangeInclusive<i32>;
     /// The level for users who name none.
     fn default_level(&self) -> i32;
-    /// Whether it finds out so fast that something doesn't shrink that [asking](crate::advise) first
-    /// would cost about the same.
+    /// Whether it finds out so fast that something doesn't shrink that a [guess](crate::advise) would
+    /// cost about the same. Then only [noise](crate::is_noise) is worth asking about first.
     fn is_quick_on_noise(&self, level: i32) -> bool {
         let _ = level;
         false

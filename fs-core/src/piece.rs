@@ -102,12 +102,14 @@ impl<V: Volume> Piece<V> {
             }
             WritebackPlan::Compress(how) => self.compress(how),
             WritebackPlan::Sample(how) => {
-                if compress::advise(self.data()).is_compress() {
-                    self.compress(how)
-                } else {
-                    add(&shared.counters.raw_sampled, 1);
-                    self.raw()
-                }
+                self.compress_if(compress::advise(self.data()).is_compress(), how)
+            }
+            WritebackPlan::UnlessNoise { how, throughout } => {
+                let noise = match throughout {
+                    true => compress::is_noise_throughout(self.data()),
+                    false => compress::is_noise(self.data()),
+                };
+                self.compress_if(!noise, how)
             }
             WritebackPlan::Inline(how) => self.inline(how),
         };
@@ -136,6 +138,14 @@ impl<V: Volume> Piece<V> {
         Prepared::Raw {
             checksums: self.shared.volume.checksum(&self.snapshot),
         }
+    }
+
+    fn compress_if(&self, promising: bool, how: Compression) -> Prepared {
+        if promising {
+            return self.compress(how);
+        }
+        add(&self.shared.counters.raw_sampled, 1);
+        self.raw()
     }
 
     fn compress(&self, how: Compression) -> Prepared {

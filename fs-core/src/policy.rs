@@ -20,9 +20,12 @@ pub enum Policy {
     /// Never.
     Never,
     /// Where the piece shrinks. A codec that takes long to find that out is spared pieces of which a
-    /// sample, 8 KiB of 128, does not look as if they did. Nothing is remembered: the next piece is
-    /// looked at anew.
+    /// sample, 8 KiB of 128, does not look as if they did; the others are spared noise only. Nothing
+    /// is remembered: the next piece is looked at anew.
     Auto(Compression),
+    /// Tried, unless the piece is noise beyond doubt: [`compress::is_noise`], and for codecs that take
+    /// long [`compress::is_noise_throughout`].
+    UnlessNoise(Compression),
     /// Always tried, whatever the sample would say.
     Always(Compression),
 }
@@ -33,7 +36,7 @@ impl Policy {
     pub fn compression(self) -> Option<Compression> {
         match self {
             Self::Never => None,
-            Self::Auto(how) | Self::Always(how) => Some(how),
+            Self::Auto(how) | Self::UnlessNoise(how) | Self::Always(how) => Some(how),
         }
     }
 }
@@ -47,6 +50,12 @@ pub(crate) enum WritebackPlan {
     Compress(Compression),
     /// The same, but only if a sample promises that.
     Sample(Compression),
+    /// The same, but not of noise.
+    UnlessNoise {
+        how: Compression,
+        /// The codec is worth the longer look.
+        throughout: bool,
+    },
     /// The piece is a whole small file: store it in the tree if that is possible, compressed if
     /// that helps, else as an ordinary extent.
     Inline(Option<Compression>),
@@ -83,12 +92,16 @@ pub(crate) fn plan(facts: PieceFacts) -> WritebackPlan {
     }
     match facts.policy {
         Policy::Never => WritebackPlan::Raw,
+        Policy::Always(how) => WritebackPlan::Compress(how),
         // Of what is shorter, the sample would cost as much as trying.
-        Policy::Auto(how) if facts.quick_on_noise || facts.data_len < MIN_SAMPLED => {
+        Policy::Auto(how) | Policy::UnlessNoise(how) if facts.data_len < MIN_SAMPLED => {
             WritebackPlan::Compress(how)
         }
-        Policy::Auto(how) => WritebackPlan::Sample(how),
-        Policy::Always(how) => WritebackPlan::Compress(how),
+        Policy::Auto(how) if !facts.quick_on_noise => WritebackPlan::Sample(how),
+        Policy::Auto(how) | Policy::UnlessNoise(how) => WritebackPlan::UnlessNoise {
+            how,
+            throughout: !facts.quick_on_noise,
+        },
     }
 }
 
@@ -156,7 +169,18 @@ mod tests {
             quick_on_noise: true,
             ..auto(MIN_SAMPLED)
         };
-        assert_eq!(plan(quick), WritebackPlan::Compress(ZSTD));
+        let noise = |throughout| WritebackPlan::UnlessNoise {
+            how: ZSTD,
+            throughout,
+        };
+        assert_eq!(plan(quick), noise(false));
+        let unless_noise = |data_len| PieceFacts {
+            policy: Policy::UnlessNoise(ZSTD),
+            ..auto(data_len)
+        };
+        assert_eq!(plan(unless_noise(MIN_SAMPLED)), noise(true));
+        let little = plan(unless_noise(MIN_SAMPLED - 1));
+        assert_eq!(little, WritebackPlan::Compress(ZSTD));
         assert_eq!(
             plan(facts(0, MIN_SAMPLED, 1 << 20)),
             WritebackPlan::Compress(ZSTD)

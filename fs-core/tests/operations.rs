@@ -311,17 +311,24 @@ fn policies_are_inherited_and_obeyed() {
     }
 }
 
-/// One bad piece is no reason to give the rest up, and nothing is remembered of it. Only a codec
-/// that is slow on noise asks a sample.
+/// One bad piece is no reason to give the rest up, and nothing is remembered of it. Whoever must
+/// always try is asked nothing.
 #[test]
 fn auto_looks_at_each_piece_anew() {
     let zlib = Compression {
         codec: CodecId::ZLIB,
         level: 3,
     };
-    for (how, sampled, tried) in [(ZSTD, 0, 2), (zlib, 2, 0)] {
+    for (policy, sampled, tried) in [
+        (Policy::Auto(ZSTD), 2, 0),
+        (Policy::Auto(zlib), 2, 0),
+        (Policy::UnlessNoise(ZSTD), 2, 0),
+        (Policy::UnlessNoise(zlib), 2, 0),
+        (Policy::Always(ZSTD), 0, 2),
+        (Policy::Always(zlib), 0, 2),
+    ] {
         let fs = builder(MemoryVolume::new(u64::MAX))
-            .policy(Policy::Auto(how))
+            .policy(policy)
             .build()
             .unwrap();
         let file = fs.open(new_file(&fs, "a")).unwrap();
@@ -334,9 +341,32 @@ fn auto_looks_at_each_piece_anew() {
         let stats = fs.stats();
         assert_eq!((stats.pieces_compressed, stats.pieces_raw), (2, 2));
         let raw = (stats.raw_sampled, stats.raw_incompressible);
-        assert_eq!(raw, (sampled, tried));
+        assert_eq!(raw, (sampled, tried), "{policy:?}");
         assert!(content(&fs, file.id()) == data);
         assert!(stats.ratio() > 1.9, "{}", stats.ratio());
+    }
+}
+
+/// A piece of which a part comes again looks like noise to a sample, and shrinks.
+#[test]
+fn what_only_looks_like_noise_is_tried_unless_a_sample_decides() {
+    let zlib = Compression {
+        codec: CodecId::ZLIB,
+        level: 3,
+    };
+    // 20,000 bytes come again; zlib looks back 32 KiB.
+    let mut data = noise(131_072, 1);
+    data.copy_within(1000..21_000, 30_001);
+    for (policy, compressed) in [(Policy::Auto(zlib), 0), (Policy::UnlessNoise(zlib), 1)] {
+        let fs = builder(MemoryVolume::new(u64::MAX))
+            .policy(policy)
+            .build()
+            .unwrap();
+        let file = fs.open(new_file(&fs, "a")).unwrap();
+        file.write(0, &data).unwrap();
+        file.fsync().unwrap();
+        assert_eq!(fs.stats().pieces_compressed, compressed, "{policy:?}");
+        assert!(content(&fs, file.id()) == data);
     }
 }
 
