@@ -9,10 +9,9 @@ pub use packer::{Options, Packed, Packer};
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::thread;
 use std::time::Instant;
 
-use fs_core::{Compression, Filesystem};
+use fs_core::{Compression, Filesystem, Policy};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::cli::Pack;
@@ -21,6 +20,7 @@ use crate::image::{NewImage, volume_options};
 use crate::mkfs;
 use crate::report::Report;
 use crate::source::Exclude;
+use crate::sync::thread;
 
 /// Makes an image out of a directory.
 ///
@@ -43,12 +43,14 @@ pub fn run(args: &Pack, report: &Report) -> Result<(), Error> {
     };
     volume.set_threads(threads).map_err(|e| failed(&e))?;
 
-    let compression = args.compress.0;
+    let policy = args.compress.0.map_or(Policy::Never, |(codec, level)| {
+        Policy::UnlessNoise(Compression { codec, level })
+    });
     let builder = Filesystem::builder(volume)
         .cache_bytes(args.memory / 2)
         .queue_bytes(args.memory / 4)
         .threads(threads)
-        .compression(compression.map(|(codec, level)| Compression { codec, level }));
+        .policy(policy);
     let fs = builder.build().map_err(|e| failed(&e))?;
     let totals = report
         .bar()
