@@ -10,7 +10,7 @@ const MAX_LINKS: usize = 40;
 const MAX_NAMES: usize = 1 << 16;
 
 /// Where `path` leads, from the root directory on. Symbolic links are followed within the image;
-/// the last name only if `follow_last`, or if a `/` is behind it.
+/// the last name only if `follow_last`, or if a `/` is behind it, which only a directory may have.
 ///
 /// # Errors
 ///
@@ -26,13 +26,15 @@ pub fn resolve<V: Volume>(
     // The directories on the way, the root first; the names still to come, the next one last.
     let mut way = vec![fs.root()];
     let mut names = components(path);
-    let follow_last = follow_last || path.ends_with(b"/");
     while let Some(name) = names.pop() {
         taken += 1;
         if taken > MAX_NAMES {
             return Err(failed(&"the path is too long"));
         }
         let here = way[way.len() - 1];
+        if fs.attrs(here).map_err(|e| failed(&e))?.file_type != FileType::Directory {
+            return Err(failed(&"not a directory"));
+        }
         match name.as_slice() {
             b"." => continue,
             b".." => {
@@ -45,9 +47,6 @@ pub fn resolve<V: Volume>(
         }
         if name.len() > 255 {
             return Err(failed(&"a name is too long"));
-        }
-        if fs.attrs(here).map_err(|e| failed(&e))?.file_type != FileType::Directory {
-            return Err(failed(&"not a directory"));
         }
         let found = fs.lookup(here, &name).map_err(|e| failed(&e))?;
         let id = found.ok_or_else(|| failed(&"no such file or directory"))?;
@@ -69,11 +68,13 @@ pub fn resolve<V: Volume>(
     Ok(way[way.len() - 1])
 }
 
-/// The names of a path, the first one last.
+/// The names of a path, the first one last. Behind a `/` at the end there is one more: the directory
+/// itself, so that it must be one.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
     let names = path.split(|byte| *byte == b'/');
     let mut names: Vec<Vec<u8>> = names
         .filter(|name| !name.is_empty())
+        .chain(path.ends_with(b"/").then_some(&b"."[..]))
         .map(<[u8]>::to_vec)
         .collect();
     names.reverse();
