@@ -107,7 +107,7 @@ pub(crate) fn tell(what: impl std::fmt::Display) {
 /// `with_total`: the bytes to come are known.
 pub(crate) fn bar_style(with_total: bool) -> ProgressStyle {
     let template = if with_total {
-        "{bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg} eta {eta}"
+        "{wide_bar} {bytes}/{total_bytes} {binary_bytes_per_sec} {msg} eta {eta}"
     } else {
         "{spinner} {bytes} {binary_bytes_per_sec} {msg} {elapsed}"
     };

@@ -1,6 +1,7 @@
 //! `ubtrfs pack`
 
 mod content;
+mod lost;
 mod packer;
 mod summary;
 mod totals;
@@ -65,7 +66,6 @@ pub fn run(args: &Pack, report: &Report) -> Result<(), Error> {
     let packed = Packer::new(&fs, options, report).pack(dir, &args.dir, &args.image);
     drop(totals);
     let packed = packed?;
-    fs.sync().map_err(|e| failed(&e))?;
     report.interrupt().check()?;
     fs.volume().finish_growth().map_err(|e| failed(&e))?;
     let stats = fs.stats();

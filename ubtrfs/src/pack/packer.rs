@@ -12,9 +12,13 @@ use rustix::io::Errno;
 
 use crate::error::Error;
 use crate::pack::content;
+use crate::pack::lost::Recent;
 use crate::report::Report;
 use crate::source::{Exclude, Kind, LinkTable, Walk, Xattrs};
 use crate::sync::Arc;
+
+/// Files of at most so many bytes have no data of their own.
+const MAX_INLINE: u64 = 2048;
 
 /// What to pack, and how.
 #[derive(Debug, Default)]
@@ -49,6 +53,7 @@ pub struct Packer<'a, V: Volume> {
     pub(super) packed: Packed,
     options: Options,
     links: LinkTable,
+    recent: Recent,
     xattrs: Xattrs,
     /// Where the source is, for messages.
     prefix: Arc<[u8]>,
@@ -73,6 +78,8 @@ enum Found {
 /// Ends the packing, or only the packing of one name.
 pub(super) enum Failure {
     Fatal(Error),
+    /// Data did not reach the device, perhaps that of an earlier name.
+    Lost(fs_core::Error),
     /// A sentence about the current name.
     Name(String),
 }
@@ -99,6 +106,7 @@ impl<'a, V: Volume> Packer<'a, V> {
             packed: Packed::default(),
             options,
             links: LinkTable::new(),
+            recent: Recent::default(),
             xattrs: Xattrs::default(),
             prefix: Arc::default(),
             no_atime: OFlags::NOATIME,
@@ -107,7 +115,7 @@ impl<'a, V: Volume> Packer<'a, V> {
     }
 
     /// Packs the directory `dir`, which is at `path`; what cannot be packed is reported and left
-    /// out. `image` is named by errors that concern all.
+    /// out. `image` is named by errors that concern all. In the end everything is durable.
     ///
     /// # Errors
     ///
@@ -120,12 +128,13 @@ impl<'a, V: Volume> Packer<'a, V> {
         let id = self.fs.root();
         let mut walk = Walk::default();
         self.packed.inodes = 1;
+        let prefix = Arc::clone(&self.prefix);
         let fatal = |failure| match failure {
             Failure::Fatal(Error::Path { cause, .. }) => Error::path(image, cause),
             Failure::Fatal(other) => other,
+            Failure::Lost(error) => Error::path(image, error),
             Failure::Name(cause) => Error::path(path, cause),
         };
-        let prefix = Arc::clone(&self.prefix);
         self.open_xattrs(id, dir.as_fd(), &|| prefix.to_vec())
             .map_err(fatal)?;
         let root = (stat.st_dev, stat.st_ino);
@@ -147,6 +156,9 @@ impl<'a, V: Volume> Packer<'a, V> {
             // Names were made in it, so only now its times can be told.
             self.finish_directory(&left).map_err(fatal)?;
         }
+        self.fs
+            .sync()
+            .map_err(|error| Error::path(image, self.recent.told(&error)))?;
         Ok(self.packed)
     }
 
@@ -188,12 +200,16 @@ impl<'a, V: Volume> Packer<'a, V> {
                     format!("packing {at}: {cause}"),
                 )))
             }
+            Err(Failure::Lost(error)) => Err(self.lost(&error)),
             Err(fatal) => Err(fatal),
         };
         entered?;
-        self.fs
-            .commit_if_due()
-            .map_err(|error| Failure::Fatal(Error::path("", error)))
+        self.fs.commit_if_due().map_err(|error| self.lost(&error))
+    }
+
+    /// Ends the packing and names the file, which may be an earlier one.
+    fn lost(&self, error: &fs_core::Error) -> Failure {
+        Failure::Fatal(Error::path("", self.recent.told(error)))
     }
 
     /// Opens a name without following it and without waiting for anybody.
@@ -415,6 +431,10 @@ impl<'a, V: Volume> Packer<'a, V> {
                 }
             }
         }
+        // What is smaller goes into the trees.
+        if size > MAX_INLINE {
+            self.recent.push(id.ino, &path());
+        }
         let copied = content::copy(self, id, file, stat)?;
         self.packed.bytes += copied.size;
         if let Some(cause) = copied.problem {
@@ -449,6 +469,9 @@ fn set_xattr<V: Volume>(
 
 /// What one name cannot have is its own problem; all else would meet the next name, too.
 pub(super) fn classify(error: fs_core::Error) -> Failure {
+    if let fs_core::Error::Writeback { .. } = error {
+        return Failure::Lost(error);
+    }
     match error.kind() {
         ErrorKind::Exists
         | ErrorKind::TooLarge
