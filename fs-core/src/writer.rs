@@ -206,10 +206,11 @@ impl<V: Volume> Core<V> {
                 .sum();
             // The last job may hold the last handle of the filesystem. What panics, a volume or an
             // observer, costs the batch: what of it is dropped says so.
-            if catch_unwind(AssertUnwindSafe(|| write_batch(&mut batch))).is_err() {
+            let written = catch_unwind(AssertUnwindSafe(|| write_batch(&mut batch)));
+            let dropped = catch_unwind(AssertUnwindSafe(|| batch.clear()));
+            if written.is_err() || dropped.is_err() {
                 tracing::error!("a batch of writes panicked");
             }
-            batch.clear();
             self.finished_bytes.fetch_add(bytes, Ordering::Relaxed);
             self.jobs.lock().busy -= taken;
             self.progress.notify_all();
