@@ -163,11 +163,11 @@ fn a_write_was_lost_in_a_file_of_one_sector() {
                 a.write_from(0, 4096, &mut |window| {
                     inside.send(()).unwrap();
                     eventually(|| fs.stats().lock_waits > 0 || grown.load(SeqCst));
+                    assert!(!grown.load(SeqCst), "it grew while it was overwritten");
                     window.fill(7);
                     Ok(window.len())
                 })
                 .unwrap();
-                assert!(!grown.load(SeqCst), "it grew while it was overwritten");
             });
             wait_inside.recv().unwrap();
             b.write(100_000, b"far").unwrap();
