@@ -324,16 +324,16 @@ impl<V: Volume> Filesystem<V> {
         let _span = tracing::debug_span!("sync").entered();
         let shared = &self.shared;
         let inodes = shared.all_loaded();
-        let sizes: Vec<u64> = inodes.iter().map(|inode| inode.size()).collect();
+        let reaches: Vec<_> = inodes.iter().map(|inode| inode.reach()).collect();
         for inode in &inodes {
             shared.start_writeback(inode, WHOLE_FILE, SyncMode::None);
         }
         let drained = shared.queue.drain();
         shared.writer.drain();
         let mut result = drained.map_err(|error| Error::Config(error.to_string()));
-        for (inode, size) in inodes.iter().zip(sizes) {
+        for (inode, reach) in inodes.iter().zip(reaches) {
             shared.wait_range(inode, WHOLE_FILE, Until::Written);
-            let stored = shared.store_attrs(inode, size);
+            let stored = shared.store_attrs(inode, reach);
             // One at a time: what is told together is told of one only.
             if result.is_ok() {
                 result = inode.failures.lock().check_untold(inode.id);

@@ -35,10 +35,33 @@ pub(crate) struct Inode {
     pub(crate) unlinked: AtomicBool,
     /// Its content is not to be stored in the tree: it has extents besides.
     pub(crate) no_inline: AtomicBool,
+    /// How often it was cut.
+    pub(crate) cuts: AtomicU64,
+    /// There may be extents behind its size: what it grew by entered the trees, and before its size
+    /// was stored the power failed.
+    pub(crate) lost_tail: AtomicBool,
     /// Milliseconds of the filesystem's life at which it became dirty; 0: it is not.
     pub(crate) dirty_since: AtomicU64,
     pub(crate) policy: Mutex<Policy>,
     pub(crate) failures: Mutex<Failures>,
+}
+
+/// Up to where a file was dirty at most at some moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach {
+    size: u64,
+    /// What a file was cut by since, and grew by again, is other data.
+    cuts: u64,
+}
+
+impl Reach {
+    /// The size that may be stored of a file that was written up to here.
+    pub(crate) fn written_to(self, inode: &Inode) -> u64 {
+        match self.cuts == inode.cuts.load(Ordering::Acquire) {
+            true => self.size,
+            false => 0,
+        }
+    }
 }
 
 impl Inode {
@@ -60,6 +83,8 @@ impl Inode {
             parting: AtomicBool::new(false),
             unlinked: AtomicBool::new(false),
             no_inline: AtomicBool::new(false),
+            cuts: AtomicU64::new(0),
+            lost_tail: AtomicBool::new(false),
             dirty_since: AtomicU64::new(0),
             policy: Mutex::new(policy),
             failures: Mutex::default(),
@@ -68,6 +93,15 @@ impl Inode {
 
     pub(crate) fn size(&self) -> u64 {
         self.mapping.size()
+    }
+
+    /// Its size now, to be stored once all that is dirty now is written.
+    pub(crate) fn reach(&self) -> Reach {
+        let cuts = self.cuts.load(Ordering::Acquire);
+        Reach {
+            cuts,
+            size: self.size(),
+        }
     }
 
     /// Keeps other writers away from the pages of `range`; `waited` counts if some were there first.

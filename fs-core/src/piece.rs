@@ -114,18 +114,14 @@ impl<V: Volume> Piece<V> {
             WritebackPlan::Inline(how) => self.inline(how),
         };
         let range = start..start + self.snapshot.len() as u64;
-        let (counter, step) = match &prepared {
-            Prepared::Raw { .. } => (&shared.counters.pieces_raw, PipelineStep::KeptRaw),
-            Prepared::Compressed { codec, data, .. } => (
-                &shared.counters.pieces_compressed,
-                PipelineStep::Compressed {
-                    codec: *codec,
-                    stored: data.len() as u64,
-                },
-            ),
-            Prepared::Inline { .. } => (&shared.counters.pieces_inline, PipelineStep::MadeInline),
+        let step = match &prepared {
+            Prepared::Raw { .. } => PipelineStep::KeptRaw,
+            Prepared::Compressed { codec, data, .. } => PipelineStep::Compressed {
+                codec: *codec,
+                stored: data.len() as u64,
+            },
+            Prepared::Inline { .. } => PipelineStep::MadeInline,
         };
-        add(counter, 1);
         shared.observe(self.inode.id, &range, step);
         prepared
     }
@@ -134,7 +130,7 @@ impl<V: Volume> Piece<V> {
         &self.snapshot[..self.data_len as usize]
     }
 
-    fn raw(&self) -> Prepared {
+    pub(crate) fn raw(&self) -> Prepared {
         Prepared::Raw {
             checksums: self.shared.volume.checksum(&self.snapshot),
         }

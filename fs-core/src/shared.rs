@@ -14,7 +14,7 @@ use readpath::ReadPath;
 use crate::error::{Error, ErrorKind};
 use crate::failures::WriteFailure;
 use crate::flusher::Flusher;
-use crate::inode::Inode;
+use crate::inode::{Inode, Reach};
 use crate::pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
 use crate::policy::{Compression, Policy};
 use crate::read::VolumeDisk;
@@ -137,14 +137,30 @@ impl<V: Volume> Shared<V> {
         }
     }
 
-    /// Stores a size that is smaller than the stored one.
-    pub(crate) fn store_smaller(&self, id: InodeId, size: u64) -> Result<(), Error> {
+    /// Cuts a file at `size`: stores that, drops the extents behind it, which are on whole pages, and
+    /// what is cached. Nothing is on its way there, and no writer comes.
+    ///
+    /// The size first: a commit in between leaves extents behind the end, which nobody sees, and not
+    /// a file with zeroes that it never had. What fails leaves the file as it is.
+    pub(crate) fn cut(&self, inode: &Inode, size: u64, behind: Range<u64>) -> Result<(), Error> {
+        // Until the end: who stores attributes meanwhile would store the size of before.
         let _attrs = self.attrs.lock();
-        let stored = self.volume.attrs(id).and_then(|mut attrs| {
+        let (id, volume) = (inode.id, &self.volume);
+        let stored = volume.attrs(id).and_then(|mut attrs| {
             attrs.size = attrs.size.min(size);
-            self.volume.put_attrs(id, &attrs)
+            volume.put_attrs(id, &attrs)
         });
-        stored.map_err(Error::volume("storing an inode"))
+        let cut = stored
+            .map_err(Error::volume("storing an inode"))
+            .and_then(|()| {
+                let dropped = volume.drop_extents(id, behind);
+                dropped.map_err(Error::volume("truncating"))
+            });
+        inode.touch();
+        cut?;
+        inode.mapping.truncate(size);
+        inode.cuts.fetch_add(1, Ordering::Release);
+        Ok(())
     }
 
     fn count_anew(&self) {
@@ -201,6 +217,7 @@ impl<V: Volume> Shared<V> {
         // It has extents, or space for some, which content in the tree must not be put beside.
         let beside = attrs.nbytes > attrs.size;
         inode.no_inline.store(beside, Ordering::Relaxed);
+        inode.lost_tail.store(attrs.nbytes > 0, Ordering::Relaxed);
         Ok(inode)
     }
 
@@ -255,7 +272,7 @@ impl<V: Volume> Shared<V> {
                 tracing::warn!(inode = inode.id.ino, error, "stays an orphan");
                 add(&self.counters.orphans_left, 1);
             }
-        } else if !inode.is_settled() || self.store_attrs(inode, inode.size()).is_err() {
+        } else if !inode.is_settled() || self.store_attrs(inode, inode.reach()).is_err() {
             return;
         }
         let gone = inodes.remove(&inode.id);
@@ -267,6 +284,8 @@ impl<V: Volume> Shared<V> {
     /// of them, or only those of which nothing is.
     pub(crate) fn forget_idle(&self, whatever_is_cached: bool) {
         let mut inodes = self.inodes.lock();
+        // Attributes that are about to be stored are not dirty, and not stored either.
+        let attrs = self.attrs.lock();
         let idle: Vec<_> = inodes
             .extract_if(|_, inode| {
                 inode.opens.load(Ordering::Relaxed) == 0
@@ -276,13 +295,13 @@ impl<V: Volume> Shared<V> {
                     && (whatever_is_cached || inode.mapping.is_empty())
             })
             .collect();
-        drop(inodes);
+        drop((attrs, inodes));
         drop(idle);
     }
 
-    /// Stores the size of an inode: a smaller one than before, or up to `written_to`, before which
+    /// Stores the size of an inode: a smaller one than before, or up to `written`, before which
     /// everything has been on the device at least once. The rest waits until that can be said of it.
-    pub(crate) fn store_attrs(&self, inode: &Inode, written_to: u64) -> Result<(), Error> {
+    pub(crate) fn store_attrs(&self, inode: &Inode, written: Reach) -> Result<(), Error> {
         // Whoever comes second finds it stored, and not only about to be.
         let _attrs = self.attrs.lock();
         // What has no name goes with its last handle, and may have gone already.
@@ -293,7 +312,7 @@ impl<V: Volume> Shared<V> {
         let stored = (|| {
             let mut attrs = self.volume.attrs(inode.id)?;
             let size = inode.size();
-            attrs.size = size.min(attrs.size.max(written_to));
+            attrs.size = size.min(attrs.size.max(written.written_to(inode)));
             if attrs.size < size {
                 inode.touch();
             }

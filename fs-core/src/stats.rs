@@ -41,6 +41,8 @@ counters! {
     raw_sampled,
     /// Raw because the codec failed or had no memory.
     raw_codec_error,
+    /// Raw because the file, which was to be stored in the tree, grew meanwhile.
+    raw_outgrown,
     /// Extents recorded.
     extents_finished,
     /// Ranges whose data was lost on the way.

@@ -16,6 +16,7 @@ use crate::inode::Inode;
 use crate::piece::{Piece, Prepared};
 use crate::pipeline_trace::PipelineStep;
 use crate::shared::Shared;
+use crate::stats::add;
 use crate::sync::Arc;
 use crate::under_writeback::UnderWriteback;
 use crate::volume::{FileExtent, StoredExtent, Volume, VolumeError};
@@ -52,6 +53,14 @@ impl<V: Volume> Piece<V> {
             shared.submit_run(run.take());
         }
         let permit = self.permit.take();
+        let prepared = self.unless_outgrown(&claim, prepared);
+        let counters = &shared.counters;
+        let counter = match &prepared {
+            Prepared::Raw { .. } => &counters.pieces_raw,
+            Prepared::Compressed { .. } => &counters.pieces_compressed,
+            Prepared::Inline { .. } => &counters.pieces_inline,
+        };
+        add(counter, 1);
         match prepared {
             Prepared::Raw { checksums } => {
                 let run = run.get_or_insert_with(|| RawRun {
@@ -114,6 +123,21 @@ impl<V: Volume> Piece<V> {
             shared.submit_run(run.take());
         }
         *shared.raw_run.lock() = run;
+    }
+
+    /// What a file has in its tree is all that it has: what the file grew by since the claim may be on
+    /// its way, or there already. What it grows by from now on comes behind this piece.
+    fn unless_outgrown(&self, claim: &Claim, prepared: Prepared) -> Prepared {
+        let shared = &self.shared;
+        let sector = u64::from(shared.limits.sector_size);
+        match prepared {
+            Prepared::Inline { .. } if self.inode.size() > sector => {
+                add(&shared.counters.raw_outgrown, 1);
+                shared.observe(self.inode.id, &claim.range(), PipelineStep::KeptRaw);
+                self.raw()
+            }
+            prepared => prepared,
+        }
     }
 
     fn continues(&self, run: &RawRun<V>, claim: &Claim) -> bool {

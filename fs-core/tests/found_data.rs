@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 
 use fs_core::memory::FaultOp;
-use fs_core::{Background, ExtentKind, ExtentStore, InodeStore, MemoryVolume, PipelineStep};
+use fs_core::{
+    Background, ExtentKind, ExtentStore, File, Filesystem, InodeStore, MemoryVolume, PipelineStep,
+};
 use support::gate::*;
 use support::*;
 
@@ -95,6 +97,78 @@ fn a_truncation_stored_a_size_before_the_bytes() {
     });
 }
 
+/// Who stored attributes while a file was cut stored the size of before, and a commit made that
+/// durable with what was dropped; or, a moment later, nothing was dirty any more and the file was long
+/// again when it was opened anew. Guard: the lock in `Shared::cut`.
+#[test]
+fn a_truncation_was_undone_by_a_sync_in_between() {
+    within(20, || {
+        let fs = filesystem(remembering());
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.write(0, &noise(1 << 20, 1)).unwrap();
+        f.fsync().unwrap();
+        let other = fs.open(new_file(&fs, "b")).unwrap();
+        // Attributes are dirty, too.
+        f.write(0, &noise(4096, 2)).unwrap();
+        let seen = |fs: &Filesystem<MemoryVolume>| fs.volume().faults().seen(FaultOp::Metadata);
+        let before = seen(&fs);
+        fs.volume().faults().delay(FaultOp::Metadata, ms(1000));
+        let cutter = std::thread::spawn(move || f.set_size(100_000).unwrap());
+        // The smaller size is stored, and dropping takes its time.
+        eventually(|| seen(&fs) == before + 2);
+        sleep(50);
+        fs.volume().faults().delay(FaultOp::Metadata, ms(0));
+        fs.sync().unwrap();
+        cutter.join().unwrap();
+        other.fsync().unwrap();
+        fs.volume().power_cut();
+        let size = fs.volume().attrs(id).unwrap().size;
+        let maps = fs.volume().extent_maps(id, 0..size).unwrap();
+        let holes = maps.iter().any(|map| map.kind == ExtentKind::Hole);
+        assert!(!holes, "size {size}, {maps:?}");
+    });
+}
+
+/// What a file grew by was in the trees when a commit came, and its size was not. When it grew again,
+/// after the power had failed, what was lost came back. Guard: `File::drop_lost_tail`.
+#[test]
+fn lost_bytes_came_back_when_the_file_grew() {
+    within(20, || {
+        type Grow = fn(&File<MemoryVolume>);
+        let grow: [(&str, Grow); 4] = [
+            ("set_size", |f| f.set_size(1 << 20).unwrap()),
+            ("write", |f| f.write((1 << 20) - 1, &[0]).unwrap()),
+            ("write_direct", |f| {
+                let zeroes = vec![0; 4096].into();
+                f.write_direct((1 << 20) - 4096, &zeroes).unwrap();
+            }),
+            ("allocate", |f| f.allocate(0..1 << 20, false).unwrap()),
+        ];
+        for (how, grow) in grow {
+            let fs = filesystem(remembering());
+            let id = new_file(&fs, "a");
+            let other = fs.open(new_file(&fs, "b")).unwrap();
+            let f = fs.open(id).unwrap();
+            f.write(0, &text(10_000)).unwrap();
+            f.fsync().unwrap();
+            f.write(10_000, &noise(200_000, 1)).unwrap();
+            f.sync_range(0..u64::MAX, true).unwrap();
+            other.fsync().unwrap();
+            drop((f, other));
+            let fs = filesystem(fs.into_volume().unwrap().after_power_cut());
+            let f = fs.open(id).unwrap();
+            assert_eq!(f.size(), 10_000, "what the test needs");
+            grow(&f);
+            f.fsync().unwrap();
+            fs.drop_caches();
+            let mut held = text(10_000);
+            held.resize(1 << 20, 0);
+            assert!(content(&fs, id) == held, "grown by {how}");
+        }
+    });
+}
+
 #[test]
 fn fsync_stored_the_size_of_an_append_that_was_not_written() {
     within(20, || {
@@ -177,6 +251,48 @@ fn a_write_was_lost_in_a_file_of_one_sector() {
         fs.drop_caches();
         let all = content(&fs, id);
         assert_eq!((&all[..4096], all.len()), (&[7; 4096][..], 100_003));
+    });
+}
+
+/// A small file's content was claimed to be stored in the tree; before it got there the file grew, and
+/// what it grew by overtook. Content in the tree replaces all that a file has. Guard: the look at the
+/// size in `Piece::submit`.
+#[test]
+fn content_for_the_tree_replaced_what_a_file_grew_by() {
+    within(60, || {
+        let (at_the_door, wait_there) = mpsc::channel();
+        let (let_go, wait_let_go) = mpsc::channel::<()>();
+        let first = Mutex::new(Some((at_the_door, wait_let_go)));
+        let fs = builder(MemoryVolume::new(u64::MAX)).observe(move |event| {
+            if event.step != PipelineStep::Queued {
+                return;
+            }
+            let first = first.lock().unwrap().take();
+            if let Some((at_the_door, wait_let_go)) = first {
+                at_the_door.send(()).unwrap();
+                wait_let_go.recv().unwrap();
+            }
+        });
+        let fs = fs.build().unwrap();
+        let id = new_file(&fs, "a");
+        let (a, b) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+        a.write(0, &text(100)).unwrap();
+        let small = std::thread::spawn(move || a.sync_range(0..4096, true).unwrap());
+        wait_there.recv().unwrap();
+        b.write(100_000, b"far").unwrap();
+        b.sync_range(98_304..102_400, true).unwrap();
+        let_go.send(()).unwrap();
+        small.join().unwrap();
+        fs.sync().unwrap();
+        fs.drop_caches();
+        let mut held = vec![0; 100_003];
+        held[..100].copy_from_slice(&text(100));
+        held[100_000..].copy_from_slice(b"far");
+        assert!(
+            content(&fs, id) == held,
+            "{:?}",
+            content(&fs, id)[100_000..].to_vec()
+        );
     });
 }
 

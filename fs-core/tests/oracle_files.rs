@@ -280,11 +280,6 @@ impl Several {
             slot.id = found;
             slot.named = true;
             slot.named_since = BTreeSet::from([true]);
-            // A commit may have left extents behind the end, which come back when the file grows.
-            let file = next.fs.open(id).unwrap();
-            let end = file.size().next_multiple_of(SECTOR);
-            file.punch_hole(end..1 << 40).unwrap();
-            drop(file);
             slot.held = content(&next.fs, id);
             slot.since = vec![slot.held.clone()];
             // A commit that nobody asked for may have made the new one durable, or not.

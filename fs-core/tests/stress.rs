@@ -72,14 +72,12 @@ impl Actor<'_> {
                     assert!(n > 0, "nothing at {}", at + done as u64);
                     done += n;
                 }
-                assert!(got == held[within], "file {which}, {at}, {len} bytes");
+                assert_same(&got, &held[within], &format!("file {which}, from {at} on"));
             }
             11 => {
                 let got = file.read_direct(at, len).unwrap().concat();
-                assert!(
-                    got == held[within],
-                    "file {which}, directly {at}, {len} bytes"
-                );
+                let what = format!("file {which}, directly from {at} on");
+                assert_same(&got, &held[within], &what);
             }
             12 => file.fsync().unwrap(),
             13 => file
@@ -93,20 +91,40 @@ impl Actor<'_> {
     }
 }
 
+/// Says where they differ, and not all that they hold.
+#[track_caller]
+fn assert_same(got: &[u8], held: &[u8], what: &str) {
+    let differ = |(a, b): (&u8, &u8)| a != b;
+    if let Some(first) = got.iter().zip(held).position(differ) {
+        let last = got.iter().zip(held).rposition(differ).unwrap_or(first);
+        panic!(
+            "{what}: bytes {first}..={last} of {} differ: {:?} for {:?}",
+            held.len(),
+            &got[first..(first + 16).min(got.len())],
+            &held[first..(first + 16).min(held.len())],
+        );
+    }
+    assert_eq!(got.len(), held.len(), "{what}: its length");
+}
+
 /// Cuts and extends a file of its own, which others read.
 fn truncater(fs: &Filesystem<MemoryVolume>, id: InodeId, until: Instant, seed: u64) -> Vec<u8> {
     let file = fs.open(id).unwrap();
     let mut held = Vec::new();
     let mut rng = Rng(seed);
     while Instant::now() < until {
-        let size = rng.below(400_000);
+        // Often so small that it is stored in the tree.
+        let size = match rng.below(3) {
+            0 => rng.below(6000),
+            _ => rng.below(400_000),
+        };
         match rng.below(4) {
             0 => {
                 file.set_size(size).unwrap();
                 held.resize(size as usize, 0);
             }
             1 => {
-                let data = text(1 + rng.below(100_000) as usize);
+                let data = text(1 + rng.below(size.max(200)) as usize / 4);
                 file.write(size, &data).unwrap();
                 let end = held.len().max(size as usize + data.len());
                 held.resize(end, 0);
@@ -115,10 +133,7 @@ fn truncater(fs: &Filesystem<MemoryVolume>, id: InodeId, until: Instant, seed: u
             2 => file.fsync().unwrap(),
             _ => {
                 let got = file.read_bytes(0, u64::MAX).unwrap().concat();
-                if let Some(n) = got.iter().zip(&held).position(|(a, b)| a != b) {
-                    panic!("byte {n} of {}: {} for {}", held.len(), got[n], held[n])
-                }
-                assert!(!got.is_empty() || held.is_empty());
+                assert_same(&got, &held, "what is cut");
             }
         }
     }
@@ -188,16 +203,14 @@ fn many_threads_on_few_files_under_little_memory() {
     fs.drop_caches();
     for (start, held) in results.into_inner().unwrap() {
         if start == u64::MAX {
-            assert!(content(&fs, cut) == held[0]);
+            assert_same(&content(&fs, cut), &held[0], "what was cut, at the end");
             continue;
         }
         for (id, held) in ids.iter().zip(held) {
             let all = content(&fs, *id);
             let start = start as usize;
-            assert!(
-                all[start..start + REGION as usize] == held,
-                "region at {start}"
-            );
+            let region = &all[start..start + REGION as usize];
+            assert_same(region, &held, &format!("the region at {start}, at the end"));
         }
     }
     fs.unmount().unwrap();

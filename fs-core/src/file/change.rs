@@ -33,6 +33,7 @@ impl<V: Volume> File<V> {
         let _guard = self.lock(0..u64::MAX);
         let old = self.size();
         if size > old {
+            self.drop_lost_tail(size)?;
             // Also within the last page: nobody writes what the file grows by.
             self.pin_tail(u64::MAX)?;
             self.inode.mapping.truncate(size);
@@ -46,17 +47,7 @@ impl<V: Volume> File<V> {
         // Nothing that is on its way may enter the trees behind the new end.
         self.shared
             .wait_range(&self.inode, dropped.clone(), Until::Clean);
-        // The size first: a commit in between leaves extents behind the end, which nobody sees, and
-        // not a file with zeroes that it never had. What fails leaves the file as it is.
-        let (id, volume) = (self.inode.id, &self.shared.volume);
-        let cut = self.shared.store_smaller(id, size).and_then(|()| {
-            let dropped = volume.drop_extents(id, dropped);
-            dropped.map_err(Error::volume("truncating"))
-        });
-        self.inode.touch();
-        cut?;
-        self.inode.mapping.truncate(size);
-        Ok(())
+        self.shared.cut(&self.inode, size, dropped)
     }
 
     /// Makes a range read as zeroes and gives its space back, where whole pages of it have any. The
@@ -129,6 +120,7 @@ impl<V: Volume> File<V> {
         }
         let _guard = self.lock(0..u64::MAX);
         self.leave_the_tree()?;
+        self.drop_lost_tail(range.end)?;
         let pages = Self::pages(&range);
         self.shared
             .wait_range(&self.inode, pages.clone(), Until::Clean);

@@ -36,6 +36,7 @@ impl<V: Volume> File<V> {
             false => self.lock(0..end),
         };
         self.leave_the_tree()?;
+        self.drop_lost_tail(end)?;
         self.pin_tail(offset)?;
         let waited = Self::pages(&(offset..end));
         self.shared.wait_range(&self.inode, waited, Until::Clean);

@@ -18,10 +18,10 @@ impl<V: Volume> File<V> {
     /// commit.
     pub fn fsync(&self) -> Result<(), Error> {
         let _span = tracing::debug_span!("fsync", ino = self.inode.id.ino).entered();
-        let size = self.size();
+        let reach = self.inode.reach();
         self.shared
             .wait_range(&self.inode, WHOLE_FILE, Until::Written);
-        let stored = self.shared.store_attrs(&self.inode, size);
+        let stored = self.shared.store_attrs(&self.inode, reach);
         let committed = self.shared.commit();
         self.told().and(stored).and(committed)
     }

@@ -7,11 +7,13 @@ use bytes::Bytes;
 use delalloc::SyncMode;
 use extent_tree::RangeGuard;
 use pagecache::{Error as CacheError, FOLIO_SIZE, MissingPages, PAGE_SIZE};
+use readpath::ExtentKind;
 
-use super::File;
+use super::{File, MAX_SIZE};
 use crate::error::Error;
 use crate::pipeline_trace::PipelineStep;
 use crate::stats::add;
+use crate::sync::Ordering;
 use crate::volume::Volume;
 use crate::writeback::{MAX_CLAIM, WHOLE_FILE};
 
@@ -48,6 +50,7 @@ impl<V: Volume> File<V> {
     ) -> Result<u64, Error> {
         let end = self.end_of(offset, max_len)?;
         let guard = self.lock_to_write(offset..end);
+        self.drop_lost_tail(end)?;
         self.pin_tail(offset)?;
         let mut at = offset;
         while at < end {
@@ -209,6 +212,28 @@ impl<V: Volume> File<V> {
         let mut bytes = vec![0; tail as usize];
         self.read_exact(page, &mut bytes)?;
         self.put(page, &bytes)
+    }
+
+    /// Before the file grows to `end` for the first time since it was loaded, drops what extents there
+    /// are behind its size: data that it grew by before the power failed, and that was lost with the
+    /// size. Preallocated space stays.
+    pub(super) fn drop_lost_tail(&self, end: u64) -> Result<(), Error> {
+        let size = self.size();
+        if end <= size || !self.inode.lost_tail.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let behind = size.next_multiple_of(PAGE_SIZE)..MAX_SIZE;
+        for map in self.maps(behind.clone())? {
+            if matches!(map.kind, ExtentKind::Hole | ExtentKind::Prealloc) {
+                continue;
+            }
+            let lost = map.start.max(behind.start)..map.start.saturating_add(map.len);
+            let dropped = self.shared.volume.drop_extents(self.inode.id, lost);
+            dropped.map_err(Error::volume("dropping what was lost"))?;
+            self.inode.touch();
+        }
+        self.inode.lost_tail.store(false, Ordering::Release);
+        Ok(())
     }
 
     /// Writes within the file, under a lock that the caller has.
