@@ -7,10 +7,12 @@ use crate::batch::Batch;
 use crate::error::{Error, FileId};
 use crate::sync::{Arc, Condvar, Mutex, Weak};
 
-/// What is read: a file and the first page that its extent fills.
+/// What is read: a file, the pages it is read to, since a file may have several caches, and the
+/// first page that its extent fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) file: FileId,
+    pub(crate) mapping: usize,
     pub(crate) start: u64,
 }
 

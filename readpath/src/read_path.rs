@@ -214,6 +214,7 @@ impl<L: Locator, D: DiskRead<L> + Verify<L> + 'static> ReadPath<L, D> {
             }
             let key = Key {
                 file: file.id,
+                mapping: file.mapping.identity(),
                 start: piece.fill.start,
             };
             let fill = piece.fill.clone();

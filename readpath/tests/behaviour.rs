@@ -77,6 +77,34 @@ fn eight_readers_of_one_extent_decompress_it_once() {
     }
 }
 
+/// A file that is read to pages of its own, as a direct read does, does not wait for another reader's,
+/// which are of no use to it. Guard: `Key::mapping`.
+#[test]
+fn a_reader_waited_for_pages_of_another_cache() {
+    let volume = Volume {
+        slow: Some(Duration::from_millis(50)),
+        ..Volume::default()
+    };
+    let mut world = World::with(volume, Threads(0));
+    world.push_compressed(&text(PIECE, 21), CodecId::ZSTD);
+    world.cold(None);
+    let apart = Mapping::with_size(&world.cache, PIECE as u64);
+    let beside = readpath::File {
+        mapping: &apart,
+        ..world.file()
+    };
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| read(&world, 0, PIECE));
+        while world.volume.reads.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        let got = world.path.read_bytes(&beside, 0..PIECE as u64, 0).unwrap();
+        assert!(got.concat() == world.content);
+        assert!(reader.join().unwrap().unwrap() == world.content);
+    });
+    assert_eq!(world.path.stats().joined, 0);
+}
+
 /// Guard: `Loader::expand` has room for exactly what the map covers.
 #[test]
 fn codecs_with_exactly_one_sector() {

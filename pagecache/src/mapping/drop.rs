@@ -100,6 +100,12 @@ impl Mapping {
             .each_folio(&mut state, 0..u64::MAX, |_, folio| folio.forgotten = true);
     }
 
+    /// A number that no other mapping has while a handle of this one lives.
+    #[must_use]
+    pub fn identity(&self) -> usize {
+        Arc::as_ptr(&self.inner) as usize
+    }
+
     /// Whether two handles are the same mapping.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
