@@ -9,8 +9,8 @@
 //! transaction. Trees that share nodes can be added there: a shared node is loaded, its old place
 //! stays allocated, and its children get another reference.
 
+use std::collections::{BTreeMap, btree_map};
 use std::iter::Peekable;
-use std::vec::IntoIter;
 
 use bytes::Bytes;
 
@@ -20,8 +20,8 @@ use crate::node::{ITEM_SIZE, Item, KeyPtr, internal_capacity, leaf_capacity};
 use crate::ondisk::Key;
 use crate::tree::Root;
 
-/// A change: put this item, or delete it.
-pub(crate) type Change = (Key, Option<Bytes>);
+/// Changes by key: put this item, or delete it.
+pub(crate) type Changes = BTreeMap<Key, Option<Bytes>>;
 
 /// What a node holds.
 #[derive(Debug, Clone)]
@@ -56,17 +56,11 @@ struct Kid {
     shrunk_to: Option<usize>,
 }
 
-type Changes = Peekable<IntoIter<Change>>;
-
-/// Applies `changes`, ascending by key and each key once, to the tree at `root`.
+/// Applies `changes` to the tree at `root`.
 ///
 /// # Errors
 /// Of the store; [`Error::TooLarge`] for an item that no leaf can hold. The tree is broken then.
-pub(crate) fn apply<S: NodeStore>(
-    store: &mut S,
-    root: &mut Root,
-    changes: Vec<Change>,
-) -> Result<()> {
+pub(crate) fn apply<S: NodeStore>(store: &mut S, root: &mut Root, changes: Changes) -> Result<()> {
     let mut batch = Batch {
         tree: root.tree,
         leaf_capacity: leaf_capacity(store.nodesize()),
@@ -142,7 +136,8 @@ struct Batch<'a, S> {
     tree: u64,
     leaf_capacity: usize,
     internal_capacity: usize,
-    changes: Changes,
+    /// What is applied is freed, so that nodes take its place.
+    changes: Peekable<btree_map::IntoIter<Key, Option<Bytes>>>,
     store: &'a mut S,
 }
 
@@ -176,9 +171,11 @@ impl<S: NodeStore> Batch<'_, S> {
         let mut merged: Vec<Item> = Vec::with_capacity(items.len() + 16);
         let mut changed = false;
         let mut lost = false;
-        let mut appended = false;
         let mut old = items.into_iter().peekable();
         loop {
+            if edge && old.peek().is_none() && self.changes.peek().is_some() {
+                return self.append(ptr, merged, changed, lost);
+            }
             let change = self.changes.next_if(|(key, _)| {
                 bound.is_none_or(|bound| *key < bound)
                     && old.peek().is_none_or(|item| *key <= item.key)
@@ -193,21 +190,14 @@ impl<S: NodeStore> Batch<'_, S> {
                 }
             };
             let replaced = old.next_if(|item| item.key == key);
-            appended = old.peek().is_none() && replaced.is_none();
             match data {
                 Some(data) => {
-                    if ITEM_SIZE + data.len() > self.leaf_capacity {
-                        return Err(Error::TooLarge {
-                            what: "an item",
-                            len: data.len() as u64,
-                            max: (self.leaf_capacity - ITEM_SIZE) as u64,
-                        });
-                    }
-                    if replaced.as_ref().is_some_and(|item| item.data == data) {
+                    let item = self.item(key, data)?;
+                    if replaced.as_ref().is_some_and(|old| old.data == item.data) {
                         merged.extend(replaced);
                         continue;
                     }
-                    merged.push(Item { key, data });
+                    merged.push(item);
                     changed = true;
                 }
                 None => {
@@ -217,26 +207,85 @@ impl<S: NodeStore> Batch<'_, S> {
             }
         }
         if !changed {
-            if ptr.generation == self.store.transid() {
-                self.store
-                    .store(self.tree, ptr.bytenr, 0, Body::Leaf(merged));
-            }
-            return Ok(vec![Kid {
-                ptr,
-                shrunk_to: None,
-            }]);
+            return Ok(self.keep_leaf(ptr, merged));
         }
-        self.emit_leaves(ptr, merged, edge && appended, lost)
+        self.emit_leaves(ptr, merged, lost)
     }
 
-    /// Cuts `items` into leaves, the first in the place of `old`.
-    fn emit_leaves(
+    /// An item that a leaf can hold.
+    fn item(&self, key: Key, data: Bytes) -> Result<Item> {
+        if ITEM_SIZE + data.len() > self.leaf_capacity {
+            return Err(Error::TooLarge {
+                what: "an item",
+                len: data.len() as u64,
+                max: (self.leaf_capacity - ITEM_SIZE) as u64,
+            });
+        }
+        Ok(Item { key, data })
+    }
+
+    fn keep_leaf(&mut self, ptr: KeyPtr, items: Vec<Item>) -> Vec<Kid> {
+        if ptr.generation == self.store.transid() {
+            self.store
+                .store(self.tree, ptr.bytenr, 0, Body::Leaf(items));
+        }
+        vec![Kid {
+            ptr,
+            shrunk_to: None,
+        }]
+    }
+
+    /// Puts all other changes behind `merged`, which takes the place of the tree's last leaf, `old`.
+    /// Each leaf is filled and stored before the next one is begun: what is appended may be all that
+    /// a tree will hold.
+    fn append(
         &mut self,
         old: KeyPtr,
-        items: Vec<Item>,
-        fill: bool,
+        merged: Vec<Item>,
+        mut changed: bool,
         lost: bool,
     ) -> Result<Vec<Kid>> {
+        let mut place = Place::of(old, self.store.transid());
+        let mut kids = Vec::new();
+        let mut leaf = Vec::with_capacity(merged.len() + 16);
+        let mut space = 0;
+        let mut merged = merged.into_iter();
+        loop {
+            let item = match (merged.next(), self.changes.peek()) {
+                (Some(item), _) => item,
+                (None, None) => break,
+                (None, Some(_)) => match self.changes.next() {
+                    Some((key, Some(data))) => {
+                        changed = true;
+                        self.item(key, data)?
+                    }
+                    // There is nothing to delete.
+                    _ => continue,
+                },
+            };
+            if space + item.space() > self.leaf_capacity {
+                let next = Vec::with_capacity(leaf.len() + 16);
+                kids.push(self.emit_leaf(&mut place, std::mem::replace(&mut leaf, next))?);
+                space = 0;
+            }
+            space += item.space();
+            leaf.push(item);
+        }
+        if !changed {
+            return Ok(self.keep_leaf(old, leaf));
+        }
+        if leaf.is_empty() {
+            self.store.free(self.tree, &old, 0);
+            return Ok(Vec::new());
+        }
+        let mut last = self.emit_leaf(&mut place, leaf)?;
+        last.shrunk_to = (kids.is_empty() && lost).then_some(space);
+        kids.push(last);
+        Ok(kids)
+    }
+
+    /// Cuts `items` into leaves of about the same size, the first in the place of `old`.
+    fn emit_leaves(&mut self, old: KeyPtr, items: Vec<Item>, lost: bool) -> Result<Vec<Kid>> {
         let mut place = Place::of(old, self.store.transid());
         if items.is_empty() {
             self.store.free(self.tree, &old, 0);
@@ -244,11 +293,7 @@ impl<S: NodeStore> Batch<'_, S> {
         }
         let total: usize = items.iter().map(Item::space).sum();
         let leaves = total.div_ceil(self.leaf_capacity);
-        let target = if fill {
-            self.leaf_capacity
-        } else {
-            total.div_ceil(leaves)
-        };
+        let target = total.div_ceil(leaves);
         let mut kids = Vec::with_capacity(leaves + 1);
         let mut leaf: Vec<Item> = Vec::new();
         let mut space = 0;

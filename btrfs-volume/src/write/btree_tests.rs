@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::btree::{Body, Change, NodeStore, apply};
+use super::btree::{Body, NodeStore, apply};
 use crate::address::Bytenr;
 use crate::error::Result;
 use crate::node::{Item, KeyPtr, internal_capacity, leaf_capacity};
@@ -144,14 +144,13 @@ proptest! {
                     None => oracle.remove(key),
                 };
             }
-            let changes: Vec<Change> = batch.into_iter().collect();
-            apply(&mut memory, &mut root, changes).unwrap();
+            apply(&mut memory, &mut root, batch).unwrap();
             check(&memory, &root, &oracle);
             if commit {
                 memory.transid += 1;
             }
         }
-        let all: Vec<Change> = oracle.keys().map(|key| (*key, None)).collect();
+        let all = oracle.keys().map(|key| (*key, None)).collect();
         apply(&mut memory, &mut root, all).unwrap();
         oracle.clear();
         check(&memory, &root, &oracle);

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use super::btree::{self, Change};
+use super::btree::{self, Changes};
 use super::csums;
 use super::refs::NodeRef;
 use super::space::Group;
@@ -87,7 +87,7 @@ impl State {
             // The order of the trees is part of what makes equal input give equal images.
             let trees: Vec<u64> = self.overlays.keys().copied().collect();
             for tree in trees {
-                let changes = self.take_changes(tree);
+                let changes = self.overlays.remove(&tree).unwrap_or_default();
                 self.apply(tree, changes)?;
             }
             self.enter_chunks();
@@ -104,7 +104,7 @@ impl State {
         })
     }
 
-    fn apply(&mut self, tree: u64, changes: Vec<Change>) -> Result<()> {
+    fn apply(&mut self, tree: u64, changes: Changes) -> Result<()> {
         let state = self.trees.get_mut(&tree).ok_or(Error::NoTree { tree })?;
         btree::apply(&mut self.engine, &mut state.root, changes)
     }

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use super::state::{Overlay, State};
+use super::btree::Changes;
+use super::state::State;
 use crate::error::Result;
 use crate::node::{ITEM_SIZE, leaf_capacity};
 use crate::ondisk::csum::CSUM_SIZE;
@@ -24,11 +25,11 @@ fn max_item(nodesize: u32) -> usize {
 }
 
 /// Joins checksums of neighbouring extents and cuts them into items.
-pub(crate) fn pack(overlay: Overlay, geometry: &Geometry) -> Overlay {
+pub(crate) fn pack(overlay: Changes, geometry: &Geometry) -> Changes {
     let max = max_item(geometry.nodesize);
     let sector = u64::from(geometry.sectorsize);
     let covers = |bytes: &Bytes| (bytes.len() / CSUM_SIZE) as u64 * sector;
-    let mut packed = Overlay::new();
+    let mut packed = Changes::new();
     let mut run: Vec<Bytes> = Vec::new();
     let mut start = 0;
     let mut end = 0;
@@ -49,7 +50,7 @@ pub(crate) fn pack(overlay: Overlay, geometry: &Geometry) -> Overlay {
     packed
 }
 
-fn emit(packed: &mut Overlay, start: u64, run: Vec<Bytes>, max: usize, sector: u64) {
+fn emit(packed: &mut Changes, start: u64, run: Vec<Bytes>, max: usize, sector: u64) {
     let mut bytes = BytesMut::with_capacity(run.iter().map(Bytes::len).sum());
     for piece in &run {
         bytes.extend_from_slice(piece);

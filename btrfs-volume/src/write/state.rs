@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use super::arena::Arena;
-use super::btree::Change;
+use super::btree::Changes;
 use super::engine::Engine;
 use super::space::Kind;
 use crate::error::{Error, Result};
@@ -15,9 +15,6 @@ use crate::ondisk::{InodeItem, Key, RootItem, Superblock, item_type};
 use crate::sync::Arc;
 use crate::tree::Root;
 use crate::volume::Committed;
-
-/// Changes of one tree that its nodes don't have yet.
-pub(crate) type Overlay = BTreeMap<Key, Option<Bytes>>;
 
 /// What a pending change costs in memory besides its data.
 const CHANGE_BYTES: usize = 80;
@@ -56,7 +53,8 @@ pub(crate) struct State {
     pub(crate) committed: Option<Arc<Committed>>,
     pub(crate) engine: Engine,
     pub(crate) trees: BTreeMap<u64, Tree>,
-    pub(crate) overlays: BTreeMap<u64, Overlay>,
+    /// What the nodes of each tree don't have yet.
+    pub(crate) overlays: BTreeMap<u64, Changes>,
     pub(crate) inodes: HashMap<(u64, u64), Hot, foldhash::fast::RandomState>,
     pub(crate) dirty_inodes: Vec<(u64, u64)>,
     pub(crate) superblock: Superblock,
@@ -131,14 +129,6 @@ impl State {
         self.overlays.entry(tree).or_default().insert(key, None);
     }
 
-    /// Takes all changes of `tree`.
-    pub(crate) fn take_changes(&mut self, tree: u64) -> Vec<Change> {
-        self.overlays
-            .remove(&tree)
-            .map(|overlay| overlay.into_iter().collect())
-            .unwrap_or_default()
-    }
-
     /// The item with `key`.
     pub(crate) fn get(&self, tree: u64, key: &Key) -> Result<Option<Bytes>> {
         if key.item_type == item_type::INODE_ITEM
@@ -168,7 +158,7 @@ impl State {
         if range.is_empty() {
             return Ok(out);
         }
-        let empty = Overlay::new();
+        let empty = Changes::new();
         let overlay = self.overlays.get(&tree).unwrap_or(&empty);
         let mut changes = overlay.range(range.clone()).peekable();
         if let Some(committed) = &self.committed {
@@ -207,7 +197,7 @@ impl State {
             return Ok(None);
         }
         let (first, mut until) = range.into_inner();
-        let empty = Overlay::new();
+        let empty = Changes::new();
         let overlay = self.overlays.get(&tree).unwrap_or(&empty);
         let put = overlay
             .range(first..=until)
