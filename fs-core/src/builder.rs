@@ -124,7 +124,7 @@ impl<V: Volume> Builder<V> {
         let volume = Arc::new(self.volume);
         let workspaces = Arc::new(Workspaces::new(self.codecs, self.threads + 1));
         let shared = Shared {
-            queue: OrderedQueue::new(&pool),
+            queue: OrderedQueue::of_one_type(&pool),
             writer: Writer::start().map_err(|e| threads(&e))?,
             ledger,
             cache: Cache::new(self.cache_bytes),

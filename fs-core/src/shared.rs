@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::failures::WriteFailure;
 use crate::flusher::Flusher;
 use crate::inode::{Inode, Reach};
+use crate::piece::Piece;
 use crate::pipeline_trace::{PipelineEvent, PipelineObserver, PipelineStep};
 use crate::policy::{Compression, Policy};
 use crate::read::VolumeDisk;
@@ -26,7 +27,7 @@ use crate::writer::Writer;
 
 /// The parts. The queue holds the pool.
 pub(crate) struct Shared<V: Volume> {
-    pub(crate) queue: OrderedQueue,
+    pub(crate) queue: OrderedQueue<Piece<V>>,
     pub(crate) writer: Writer<V>,
     pub(crate) reads: ReadPath<V::Locator, VolumeDisk<V>>,
     pub(crate) volume: Arc<V>,

@@ -92,13 +92,13 @@ impl<V: Volume> Shared<V> {
                     prepared: None,
                 };
                 if let Some(piece) = last.replace(next) {
-                    self.queue.submit(piece);
+                    self.queue.push(piece);
                 }
             }
         }
         if let Some(mut piece) = last {
             piece.last_of_claim = true;
-            self.queue.submit(piece);
+            self.queue.push(piece);
         }
     }
 

@@ -149,7 +149,7 @@ pub struct Pack {
     /// Threads that compress [default: one for each processor]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Memory for buffers and caches; 32M at least
+    /// Memory for buffers and caches at most; 32M at least
     #[arg(long, value_name = "SIZE", default_value = "128M", value_parser = memory)]
     pub memory: u64,
     /// Leave out what matches; may be given again

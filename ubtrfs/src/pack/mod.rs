@@ -23,6 +23,16 @@ use crate::report::Report;
 use crate::source::Exclude;
 use crate::sync::thread;
 
+/// Bytes of files that are on their way at most. No more than keeps `threads` busy, though there
+/// were memory: what goes round in little of it is still in the processor's caches when it is
+/// compressed, and pages that nothing has touched yet are dear.
+fn in_flight(memory: u64, threads: usize) -> u64 {
+    (8_u64 << 20)
+        .saturating_mul(threads as u64)
+        .max(16 << 20)
+        .min(memory / 4)
+}
+
 /// Makes an image out of a directory.
 ///
 /// # Errors
@@ -47,9 +57,10 @@ pub fn run(args: &Pack, report: &Report) -> Result<(), Error> {
     let policy = args.compress.0.map_or(Policy::Never, |(codec, level)| {
         Policy::UnlessNoise(Compression { codec, level })
     });
+    let in_flight = in_flight(args.memory, threads);
     let builder = Filesystem::builder(volume)
-        .cache_bytes(args.memory / 2)
-        .queue_bytes(args.memory / 4)
+        .cache_bytes(in_flight)
+        .queue_bytes(in_flight)
         .threads(threads)
         .policy(policy);
     let fs = builder.build().map_err(|e| failed(&e))?;
