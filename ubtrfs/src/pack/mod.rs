@@ -27,9 +27,9 @@ use crate::sync::thread;
 /// were memory: what goes round in little of it is still in the processor's caches when it is
 /// compressed, and pages that nothing has touched yet are dear.
 fn in_flight(memory: u64, threads: usize) -> u64 {
-    (8_u64 << 20)
+    (4_u64 << 20)
         .saturating_mul(threads as u64)
-        .max(16 << 20)
+        .max(8 << 20)
         .min(memory / 4)
 }
 
@@ -59,7 +59,8 @@ pub fn run(args: &Pack, report: &Report) -> Result<(), Error> {
     });
     let in_flight = in_flight(args.memory, threads);
     let builder = Filesystem::builder(volume)
-        .cache_bytes(in_flight)
+        // With room for buffers of each size that wait for the next file.
+        .cache_bytes((3 * in_flight).min(args.memory / 2))
         .queue_bytes(in_flight)
         .threads(threads)
         .policy(policy);
