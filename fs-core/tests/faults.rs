@@ -280,6 +280,8 @@ fn survives(what: &str, volume_lives: bool, arm: impl FnOnce(&Run) + Send + 'sta
         }
         fs.check_idle()
             .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let audit = fs.volume().audit();
+        audit.unwrap_or_else(|error| panic!("{name}: {error}"));
         let fs = filesystem(fs.into_volume().unwrap().after_power_cut());
         for (id, since) in expected {
             let got = content(&fs, id);

@@ -90,6 +90,21 @@ impl MemoryVolume {
         self.space.lock().allocated()
     }
 
+    /// Whether space was given back once and not more often: says what was not. While nothing is on
+    /// its way, all that is allocated must belong to a file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong.
+    pub fn audit(&self) -> Result<(), String> {
+        match self.space.lock().audit() {
+            (0, 0) => Ok(()),
+            (lost, twice) => Err(format!(
+                "{lost} bytes belong to no file, {twice} times space was given back that was free"
+            )),
+        }
+    }
+
     /// Flips a bit of what is stored at byte `offset` of the extent that holds byte `file_offset`
     /// of the file. `false` if there is no such extent.
     pub fn damage(&self, id: InodeId, file_offset: u64, offset: u64) -> bool {

@@ -41,6 +41,8 @@ pub(super) struct Space {
     extents: BTreeMap<u64, DiskExtent>,
     pinned: Vec<u64>,
     unflushed: Option<Unflushed>,
+    /// Times that something was given back which was not allocated.
+    freed_twice: u64,
 }
 
 /// The cache of a device that can lose it.
@@ -62,6 +64,7 @@ impl Space {
             next: SECTOR,
             extents: BTreeMap::new(),
             pinned: Vec::new(),
+            freed_twice: 0,
             unflushed: loses.map(|rng| Unflushed {
                 rng,
                 stable: BTreeMap::new(),
@@ -182,9 +185,16 @@ impl Space {
     }
 
     pub(super) fn free(&mut self, at: u64) {
-        if let Some(extent) = self.extents.remove(&at) {
-            self.allocated -= extent.num_bytes;
+        match self.extents.remove(&at) {
+            Some(extent) => self.allocated -= extent.num_bytes,
+            None => self.freed_twice += 1,
         }
+    }
+
+    /// Bytes that nothing refers to and nobody will free, and how often something was freed twice.
+    pub(super) fn audit(&self) -> (u64, u64) {
+        let lost = self.extents.values().filter(|e| e.refs == 0 && !e.pinned);
+        (lost.map(|e| e.num_bytes).sum(), self.freed_twice)
     }
 
     pub(super) fn record(&mut self, at: u64, checksums: Bytes) {
