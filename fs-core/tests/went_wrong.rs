@@ -300,6 +300,9 @@ fn neighbours_of_one_compressed_extent_were_merged() {
         assert_eq!(file.read(at, &mut page).unwrap(), 4096);
         assert!(page == data[at as usize..][..4096], "page at {at}");
     }
+    // All maps in one plan.
+    fs.drop_caches();
+    assert!(content(&fs, id) == data);
     drop(file);
     fs.unmount().unwrap();
 }
