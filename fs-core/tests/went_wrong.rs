@@ -377,8 +377,36 @@ fn writeback_failed_for_want_of_memory() {
     fs.unmount().unwrap();
 }
 
+/// A direct write overtook what was on its way to the same pages, which then replaced it. Guard: the
+/// wait in `File::write_direct`.
+#[test]
+fn a_direct_write_was_replaced_by_an_older_one() {
+    let (fs, gate) = gated();
+    let id = new_file(&fs, "a");
+    let file = fs.open(id).unwrap();
+    let mut data = text(131_072);
+    file.write(0, &data).unwrap();
+    gate.close();
+    file.sync_range(0..u64::MAX, false).unwrap();
+    gate.wait_for_one();
+    let (send, written) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let other = fs.open(id).unwrap();
+        let direct = Bytes::from(vec![7; 8192]);
+        scope.spawn(move || send.send(other.write_direct(4096, &direct)).unwrap());
+        let early = written.recv_timeout(Duration::from_millis(50));
+        assert!(early.is_err(), "returned early");
+        gate.open();
+        written.recv().unwrap().unwrap();
+    });
+    data[4096..12_288].fill(7);
+    fs.sync().unwrap();
+    fs.drop_caches();
+    assert!(content(&fs, id) == data);
+}
+
 /// Direct and buffered writers of the same pages took each other's reservations for their own.
-/// Guards: the wait until it is clean and `allocated.commit()` in `File::write_direct`.
+/// Guard: `allocated.commit()` in `File::write_direct`.
 #[test]
 fn space_reserved_by_direct_and_buffered_writers_leaked() {
     let (fs, id, file) = one_file(MemoryVolume::new(8 << 20));

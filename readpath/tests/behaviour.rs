@@ -452,8 +452,30 @@ fn bytes_that_do_not_decompress_are_an_error() {
     assert!(world.path.is_idle());
 }
 
-/// No readahead where memory is short, and the demand read still works. Guard: `try_room` in
+/// No readahead where all memory is dirty, and the demand read still works. Guard: `try_room` in
 /// `ReadPath::claim`, which evicts and never waits.
+#[test]
+fn readahead_waited_for_memory_of_writers() {
+    let mut world = World::with(Volume::default(), Threads(2));
+    for n in 0..8 {
+        world.push_compressed(&text(PIECE, n), CodecId::ZSTD);
+    }
+    world.cache = pagecache::Cache::new(4 << 20);
+    world.mapping = Mapping::with_size(&world.cache, world.content.len() as u64);
+    let writers = Mapping::new(&world.cache);
+    writers.write(0, &vec![1; 4 << 20]).unwrap();
+    let mut part = vec![0; 65536];
+    let got = world
+        .path
+        .read_into(&world.file(), 0, &mut part, 4 * PIECE as u64);
+    assert_eq!(got.unwrap(), part.len());
+    assert!(part == world.content[..part.len()]);
+    world.path.quiesce();
+    let stats = world.path.stats();
+    assert_eq!((stats.fetches, stats.readahead_skipped), (1, 3));
+}
+
+/// A window as large as the cache is cut. Guard: `budget() / 4` in `ReadPath::claim`.
 #[test]
 fn readahead_without_memory_gives_way() {
     let mut world = World::with(Volume::default(), Threads(2));
