@@ -13,7 +13,8 @@ use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, Sleeper};
 /// large request isn't passed over for ever by small ones.
 ///
 /// Those who had to wait are granted theirs once half of the budget is
-/// free, as many as fit.
+/// free, as many as fit. Who asks for no bytes takes nothing from them, and
+/// never waits.
 #[derive(Clone)]
 pub struct Budget {
     core: Arc<Core>,
@@ -25,22 +26,22 @@ struct Core {
     /// Bytes that are granted in advance: whoever wants some takes them without the lock. Never so
     /// many that the high-water mark would rise, and none while somebody waits.
     spare: AtomicU64,
-    /// [`BYTE`] for each byte that was given back and is still booked, and [`WAITED_FOR`]. One
-    /// number, so that of a thread that gives back and one that begins to wait, one sees the other.
+    /// Bytes that were given back and are still booked, and [`State::ahead`]. One number, so that
+    /// of a thread that gives back and one that begins to wait, one sees the other.
     returned: AtomicU64,
-    /// With [`WAITED_FOR`]: who gives back the last of so many bytes serves those who wait.
-    enough: AtomicU64,
 }
 
-const WAITED_FOR: u64 = 1;
-const BYTE: u64 = 2;
-/// More at once is given back under the lock. No sum of what is given back without overflows.
-const MOST_UNLOCKED: u64 = 1 << 48;
+/// Who brings [`Core::returned`] to so much serves those who wait. No sum overflows: what was given
+/// back is booked, and who waits wants room for half of a budget at most.
+const ENOUGH: u64 = 0x8000_0000_0000_0000;
 
 #[derive(Default)]
 struct State {
     /// What is out, what is spare, and what was given back since it was last looked at.
     booked: u64,
+    /// While somebody waits, [`Core::returned`] is ahead by so much, and reaches [`ENOUGH`] when he can
+    /// be served.
+    ahead: u64,
     high_water: u64,
     /// How many requests had to wait.
     waited: u64,
@@ -70,7 +71,6 @@ impl Budget {
                 state: Mutex::new(State::default()),
                 spare: AtomicU64::new(0),
                 returned: AtomicU64::new(0),
-                enough: AtomicU64::new(0),
             }),
         }
     }
@@ -201,16 +201,8 @@ impl Core {
     }
 
     fn release(&self, bytes: u64) {
-        if bytes > MOST_UNLOCKED {
-            let mut state = self.state.lock();
-            state.booked -= bytes;
-            return self.serve(state);
-        }
-        let before = self.returned.fetch_add(bytes * BYTE, Ordering::AcqRel);
-        let returned = before / BYTE + bytes;
-        let waited_for = before & WAITED_FOR != 0;
-        if waited_for && returned >= self.enough.load(Ordering::Relaxed) || returned > MOST_UNLOCKED
-        {
+        let before = self.returned.fetch_add(bytes, Ordering::AcqRel);
+        if before + bytes >= ENOUGH {
             self.serve(self.state.lock());
         }
     }
@@ -218,7 +210,7 @@ impl Core {
     /// Looks at what was given back, after which what is booked is what is out.
     fn settle(&self, state: &mut State) {
         let spare = self.spare.swap(0, Ordering::AcqRel);
-        let returned = self.returned.fetch_and(WAITED_FOR, Ordering::AcqRel) / BYTE;
+        let returned = self.returned.swap(0, Ordering::AcqRel) - std::mem::take(&mut state.ahead);
         debug_assert!(state.booked >= spare + returned, "only what was granted");
         state.booked -= spare + returned;
     }
@@ -262,18 +254,18 @@ impl Core {
                 granted.extend(state.waiters.pop_front().map(|waiter| waiter.sleeper));
             }
             let Some(first) = state.waiters.front() else {
-                self.returned.fetch_and(!WAITED_FOR, Ordering::AcqRel);
                 self.put_spare(&mut state);
                 break;
             };
             let room = self.limit.saturating_sub(first.bytes).min(low);
-            let enough = state.booked.saturating_sub(room);
-            self.enough.store(enough, Ordering::Relaxed);
-            let before = self.returned.fetch_or(WAITED_FOR, Ordering::AcqRel);
-            // Else whoever gives back the last of these sees that he is waited for.
-            if before / BYTE < enough {
-                break;
+            let wanted = state.booked.saturating_sub(room);
+            state.ahead = ENOUGH.saturating_sub(wanted);
+            let before = self.returned.fetch_add(state.ahead, Ordering::AcqRel);
+            if before >= wanted {
+                continue;
             }
+            // Whoever gives back the last of these sees that he is waited for.
+            break;
         }
         drop(state);
         for sleeper in granted {
@@ -283,7 +275,7 @@ impl Core {
 
     fn used(&self, state: &State) -> u64 {
         // In this order: of what is taken and given back meanwhile, too much is seen.
-        let returned = self.returned.load(Ordering::Acquire) / BYTE;
+        let returned = self.returned.load(Ordering::Acquire) - state.ahead;
         let spare = self.spare.load(Ordering::Acquire);
         state.booked.saturating_sub(returned + spare)
     }
@@ -320,5 +312,26 @@ impl fmt::Debug for Budget {
 impl fmt::Debug for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Permit").field(&self.bytes).finish()
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    /// Guarded by `Core::put_spare`.
+    #[test]
+    fn every_item_is_paid_for_under_the_lock() {
+        let budget = Budget::new(10);
+        let core = &*budget.core;
+        drop(budget.acquire(4));
+        let first = budget.acquire(1);
+        let state = core.state.lock();
+        assert!(core.take_spare(3), "as much as was out before");
+        assert!(!core.take_spare(1), "more than that was never out");
+        core.release(3);
+        drop(state);
+        drop(first);
+        assert_eq!((budget.used(), budget.high_water()), (0, 4));
     }
 }

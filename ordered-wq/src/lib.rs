@@ -40,7 +40,8 @@
 //!   woken only for a job that no thread awake is sure to take. Before it sleeps,
 //!   a thread looks again for some microseconds, and not longer.
 //! - I8: permits are granted in the order in which they were asked for; those who
-//!   had to wait get theirs once half of the budget is free.
+//!   had to wait get theirs once half of the budget is free. Only one for no bytes
+//!   never waits.
 //! - I9: while an item of a queue is not started, a job of it waits in the pool or
 //!   is about to, and never two. A worker claims a run of up to 32 items if the
 //!   last ones were quick, and up to 64 runs in a row, as long as no other job
