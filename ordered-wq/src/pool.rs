@@ -212,7 +212,7 @@ impl Core {
             } else if !looked {
                 looked = true;
                 drop(state);
-                Spin::until(|| self.waiting.load(Ordering::Relaxed) > 0);
+                Spin::until(|| self.waiting.load(Ordering::Relaxed) != 0);
                 state = self.state.lock();
             } else {
                 state.sleeping += 1;
@@ -287,5 +287,52 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shutdown();
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{OrderedQueue, work};
+
+    /// A pool without threads and a queue of a hundred items, each so slow that it is a run.
+    fn slow_items() -> (Pool, OrderedQueue, Arc<AtomicUsize>) {
+        let pool = Pool::new(0);
+        let queue = OrderedQueue::new(&pool);
+        let ran = Arc::new(AtomicUsize::new(0));
+        for _ in 0..100 {
+            let ran = Arc::clone(&ran);
+            let run = move || {
+                thread::sleep(Duration::from_micros(60));
+                ran.fetch_add(1, Ordering::SeqCst)
+            };
+            queue.submit(work(run, |_| ()));
+        }
+        (pool, queue, ran)
+    }
+
+    #[test]
+    fn a_queue_keeps_a_thread_from_other_jobs() {
+        let (pool, _queue, ran) = slow_items();
+        assert!(pool.help_until(&|| false));
+        assert_eq!(ran.load(Ordering::SeqCst), MOST_AT_ONCE as usize);
+
+        let (pool, _queue, ran) = slow_items();
+        pool.spawn(|| ());
+        assert!(pool.help_until(&|| false));
+        assert_eq!(ran.load(Ordering::SeqCst), 1, "a job waits");
+    }
+
+    #[test]
+    fn who_helps_leaves_when_it_is_enough() {
+        let (pool, _queue, ran) = slow_items();
+        assert!(pool.help_until(&|| ran.load(Ordering::SeqCst) == 3));
+        assert_eq!(ran.load(Ordering::SeqCst), 3);
+        assert!(pool.help());
+        assert_eq!(ran.load(Ordering::SeqCst), 4);
+        assert_eq!(pool.queued(), 1);
     }
 }

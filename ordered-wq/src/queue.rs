@@ -462,7 +462,7 @@ impl<W: Work> State<W> {
         let first = self.order.start(u64::MAX)?;
         // What is left is for others.
         let more = most.min(pending.div_ceil(2)) - 1;
-        if more > 0 {
+        if more != 0 {
             let rest = (0..more).map_while(|_| self.order.start(u64::MAX));
             desk.run.lock().extend(rest);
         }
@@ -545,5 +545,238 @@ impl Inside {
 impl Drop for Inside {
     fn drop(&mut self) {
         INSIDE.with(|inside| inside.borrow_mut().pop());
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::{Weak, mpsc};
+    use std::thread;
+
+    use super::*;
+    use crate::work;
+
+    /// A queue with so many items, which nobody runs by himself, and how many have run.
+    fn queue_of(items: usize, pause: Duration) -> (OrderedQueue, Arc<AtomicUsize>) {
+        let queue = OrderedQueue::new(&Pool::new(0));
+        let ran = Arc::new(AtomicUsize::new(0));
+        for _ in 0..items {
+            let ran = Arc::clone(&ran);
+            let run = move || {
+                thread::sleep(pause);
+                ran.fetch_add(1, Ordering::SeqCst)
+            };
+            queue.submit(work(run, |_| ()));
+        }
+        (queue, ran)
+    }
+
+    #[test]
+    fn who_comes_by_claims_a_run_and_leaves_half() {
+        for (visit, items, run_len, expected) in [
+            (Visit::One, 10, 4, 1),
+            (Visit::Run, 10, 4, 4),
+            (Visit::Run, 10, 1, 1),
+            (Visit::Run, 10, 32, 5),
+            (Visit::Run, 3, 32, 2),
+            (Visit::Run, 2, 32, 1),
+            (Visit::Run, 1, 32, 1),
+        ] {
+            let (queue, ran) = queue_of(items, Duration::ZERO);
+            queue.core.state.lock().run_len = run_len;
+            let asked = Cell::new(0);
+            let ask = || asked.set(asked.get() + 1);
+            queue.core.come_by(&ask, &|| false, visit);
+            assert_eq!(ran.load(Ordering::SeqCst), expected, "{items} {run_len}");
+            assert_eq!(queue.unfinished(), (items - expected) as u64);
+            // One job while any item is not started, and none for none.
+            assert_eq!(asked.get(), u32::from(items > 1), "{items} {run_len}");
+        }
+    }
+
+    #[test]
+    fn who_comes_by_stays_as_long_as_he_is_told() {
+        for visit in [Visit::One, Visit::Run] {
+            let (queue, ran) = queue_of(10, Duration::ZERO);
+            queue.core.come_by(&|| (), &|| true, visit);
+            assert_eq!((ran.load(Ordering::SeqCst), queue.unfinished()), (10, 0));
+        }
+    }
+
+    #[test]
+    fn slow_items_are_claimed_one_by_one() {
+        for (visit, run_len) in [(Visit::One, 4), (Visit::Run, 1)] {
+            let (queue, _) = queue_of(1, SLOW * 2);
+            queue.core.state.lock().run_len = 4;
+            queue.core.come_by(&|| (), &|| false, visit);
+            assert_eq!(queue.core.state.lock().run_len, run_len);
+        }
+    }
+
+    #[test]
+    fn a_run_is_as_long_as_the_last_one_was_quick() {
+        let (queue, _) = queue_of(0, Duration::ZERO);
+        let mut state = queue.core.state.lock();
+        let nanosecond = Duration::from_nanos(1);
+        for (took, run_len) in [
+            (SLOW + nanosecond, 1),
+            (QUICK, 1),
+            (QUICK - nanosecond, 2),
+            (Duration::ZERO, 4),
+            (SLOW, 4),
+            (Duration::ZERO, 8),
+            (Duration::ZERO, 16),
+            (Duration::ZERO, 32),
+            (Duration::ZERO, 32),
+            (SLOW + nanosecond, 1),
+        ] {
+            state.learn(took);
+            assert_eq!(state.run_len, run_len, "{took:?}");
+        }
+    }
+
+    #[test]
+    fn who_waits_starts_what_is_claimed_and_nothing_behind_it() {
+        let (queue, ran) = queue_of(4, Duration::ZERO);
+        let mut state = queue.core.state.lock();
+        let desk = state.desk();
+        let mut started = vec![state.claim(&desk, 2).unwrap()];
+        let ids = [1, 2, 2, 3].map(|below| {
+            let item = state.start(below);
+            let id = item.as_ref().map(|item| item.0);
+            started.extend(item);
+            id
+        });
+        for (id, work) in started {
+            state.order.complete(id, work, Outcome::Cancelled);
+        }
+        drop(state);
+        queue.drain().unwrap();
+        assert_eq!(ids, [None, Some(1), None, Some(2)]);
+        assert_eq!(ran.load(Ordering::SeqCst), 1, "the last one");
+    }
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    /// Guarded by `own_is_next` in `Core::carry_out`, and by `WAITED_FOR` in `Core::count`.
+    #[test]
+    fn every_item_of_a_run_takes_the_lock() {
+        let queue = OrderedQueue::new(&Pool::new(0));
+        let (start, started) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let run = move || {
+            start.send(()).unwrap();
+            gate.recv().unwrap();
+        };
+        queue.submit(work(run, |_| ()));
+        let (out, finished) = mpsc::channel();
+        for n in 1..8 {
+            let out = out.clone();
+            queue.submit(work(|| (), move |_| out.send(n).unwrap()));
+        }
+        let core = &*queue.core;
+        core.state.lock().run_len = 4;
+        thread::scope(|scope| {
+            scope.spawn(|| core.come_by(&|| (), &|| false, Visit::Run));
+            started.recv().unwrap();
+            let state = core.state.lock();
+            open.send(()).unwrap();
+            let of_run = (0..3).map_while(|_| finished.recv_timeout(LONG).ok());
+            let of_run: Vec<_> = of_run.collect();
+            drop(state);
+            assert_eq!(of_run, [1, 2, 3]);
+        });
+    }
+
+    /// Guarded by `WAITED_FOR` in `Core::count`.
+    #[test]
+    fn who_waits_for_an_item_sleeps_until_its_run_is_over() {
+        let queue = OrderedQueue::new(&Pool::new(0));
+        let (start, started) = mpsc::channel();
+        let (open, gate) = mpsc::channel::<()>();
+        let run = move || {
+            start.send(()).unwrap();
+            gate.recv().unwrap();
+        };
+        let first = queue.submit(work(run, |_| ()));
+        let (leave, left) = mpsc::channel();
+        let (out, result) = mpsc::channel();
+        let run = move || left.recv_timeout(LONG);
+        queue.submit(work(run, move |left| out.send(left).unwrap()));
+        queue.submit(work(|| (), |_| ()));
+        let core = &*queue.core;
+        core.state.lock().run_len = 2;
+        thread::scope(|scope| {
+            scope.spawn(|| core.come_by(&|| (), &|| false, Visit::Run));
+            started.recv().unwrap();
+            scope.spawn(|| {
+                queue.wait(first).unwrap();
+                leave.send(()).unwrap();
+            });
+            while core.finished.load(Ordering::SeqCst) & WAITED_FOR == 0 {
+                thread::yield_now();
+            }
+            open.send(()).unwrap();
+        });
+        assert_eq!(result.recv().unwrap(), Ok(Ok(())));
+    }
+
+    /// Tells, when it is freed, what is finished and not freed.
+    struct Last {
+        core: Weak<Core<Self>>,
+        start: mpsc::Sender<()>,
+        gate: mpsc::Receiver<()>,
+        unfreed: mpsc::Sender<Vec<u64>>,
+    }
+
+    impl Work for Last {
+        fn run(&mut self) {
+            self.start.send(()).unwrap();
+            self.gate.recv().unwrap();
+        }
+
+        fn finish(&mut self, _: Outcome) {}
+    }
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let core = self.core.upgrade().unwrap();
+            let unfreed = core.state.lock().unfreed.clone();
+            self.unfreed.send(unfreed).unwrap();
+        }
+    }
+
+    /// Guarded by `State::unfreed`, of which `Core::carry_out` tells if the thread has the turn, and
+    /// else `Core::finish_due`.
+    #[test]
+    fn an_item_counts_as_freed_before_it_is() {
+        let pool = Pool::new(0);
+        let queue = OrderedQueue::of_one_type(&pool);
+        let (start, started) = mpsc::channel();
+        let (unfreed, told) = mpsc::channel();
+        let gates = [0, 1].map(|_| {
+            let (open, gate) = mpsc::channel();
+            queue.push(Last {
+                core: Arc::downgrade(&queue.core),
+                start: start.clone(),
+                gate,
+                unfreed: unfreed.clone(),
+            });
+            open
+        });
+        thread::scope(|scope| {
+            let threads = gates.map(|open| {
+                let thread = scope.spawn(|| pool.help());
+                started.recv().unwrap();
+                (thread, open)
+            });
+            for (id, (thread, open)) in (0..).zip(threads) {
+                open.send(()).unwrap();
+                assert!(thread.join().unwrap());
+                assert_eq!(told.recv().unwrap(), [id]);
+            }
+        });
     }
 }

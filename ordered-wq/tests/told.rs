@@ -77,6 +77,7 @@ fn a_wait_for_an_item_ends_when_it_is_finished() {
     }
 }
 
+/// Guarded by `Order`, as with those in boxes. That there is no box, the types say.
 #[test]
 fn items_of_one_type_need_no_box() {
     struct Square(u64, mpsc::Sender<u64>);

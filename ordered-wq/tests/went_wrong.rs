@@ -3,23 +3,41 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use ordered_wq::{Error, OrderedQueue, Outcome, Pool, Work, work};
 
-/// Fails instead of hanging.
-fn within_10_s(test: impl FnOnce() + Send + 'static) {
-    let (done, wait) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        test();
-        done.send(()).unwrap();
+mod support;
+
+use support::within_10_s;
+
+/// Keeps the only thread of a pool busy until what it returns is dropped.
+fn hold_up(pool: &Pool) -> mpsc::Sender<()> {
+    let (release, held) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
+    pool.spawn(move || {
+        tell.send(()).unwrap();
+        assert!(held.recv().is_err(), "nothing is sent");
     });
-    match wait.recv_timeout(Duration::from_secs(10)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hangs"),
-        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => thread.join().unwrap(),
+    told.recv().unwrap();
+    release
+}
+
+/// Runs items that are so quick that the next run of a worker is long: for certain in none of
+/// several rounds, since that depends on the time they take, but in nearly all.
+fn quicken(queue: &OrderedQueue) {
+    let last_is_finished = Arc::new(AtomicBool::new(false));
+    for _ in 0..300 {
+        queue.submit(work(|| (), |_| ()));
+    }
+    let last = Arc::clone(&last_is_finished);
+    queue.submit(work(|| (), move |_| last.store(true, Ordering::SeqCst)));
+    // Anything else would have to be woken by the worker, which would make it slow.
+    while !last_is_finished.load(Ordering::SeqCst) {
+        thread::yield_now();
     }
 }
 
@@ -49,7 +67,7 @@ fn hang_when_an_address_is_used_again() {
 }
 
 /// The ordered part of one instance waits for an item of another instance on
-/// the same pool. Guarded by the `while self.core.advance(target) {}` of
+/// the same pool. Guarded by the `while core.advance(target) {}` of
 /// `OrderedQueue::wait_until`: the waiting thread does the work itself.
 #[test]
 fn deadlock_when_an_ordered_part_waits_for_a_second_queue() {
@@ -86,7 +104,7 @@ fn deadlock_when_an_ordered_part_waits_for_a_second_queue() {
 
 /// The same where the ordered part sleeps on something else that the second
 /// queue's item does. That takes a second thread, which nothing else may hold
-/// up: guarded by `Order::take_head`, which turns away a thread that comes by
+/// up: guarded by `Order::turn_due`, which turns away a thread that comes by
 /// while the head's ordered part runs, instead of letting it wait.
 #[test]
 fn deadlock_when_an_ordered_part_sleeps() {
@@ -94,12 +112,24 @@ fn deadlock_when_an_ordered_part_sleeps() {
         let pool = Pool::new(2);
         let outer = OrderedQueue::new(&pool);
         let inner = Arc::new(OrderedQueue::new(&pool));
-        let (submit_inner, wait) = mpsc::channel();
-        outer.submit(work(|| (), move |_| wait.recv().unwrap()));
-        for _ in 0..50 {
-            outer.submit(work(|| (), |_| ()));
+        let (enter, entered) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        outer.submit(work(
+            || (),
+            move |_| {
+                enter.send(()).unwrap();
+                told.recv().unwrap();
+            },
+        ));
+        entered.recv().unwrap();
+        let (run, ran) = mpsc::channel();
+        outer.submit(work(move || run.send(()).unwrap(), |_| ()));
+        ran.recv().unwrap();
+        inner.submit(work(|| (), move |_| tell.send(()).unwrap()));
+        // Not by `drain`, which would do the work of a third thread.
+        while inner.unfinished() > 0 {
+            thread::yield_now();
         }
-        inner.submit(work(|| (), move |_| submit_inner.send(()).unwrap()));
         outer.drain().unwrap();
     });
 }
@@ -132,7 +162,7 @@ impl Drop for NotesItsDrop {
 }
 
 /// The worker's own item was freed before it had finished others. Guarded by
-/// `own_work` in `Core::finish_due`.
+/// `own_work` in `Core::carry_out`, where the thread has the turn.
 #[test]
 fn own_item_is_freed_last() {
     within_10_s(|| {
@@ -158,6 +188,48 @@ fn own_item_is_freed_last() {
             *log.lock().unwrap(),
             [
                 "finish a", "finish b", "free b", "finish c", "free c", "free a"
+            ]
+        );
+    });
+}
+
+/// The same where the turn comes when the own item is done. Guarded by `own_work` in
+/// `Core::finish_due`.
+#[test]
+fn own_item_is_freed_last_when_it_was_not_the_head() {
+    within_10_s(|| {
+        let pool = Pool::new(0);
+        let queue = OrderedQueue::new(&pool);
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let mut gates = Vec::new();
+        for name in ["a", "b", "c"] {
+            let log = Arc::clone(&log);
+            let gate = (name != "c").then(|| {
+                let (running, wait) = mpsc::channel();
+                let (open, gate) = mpsc::channel();
+                gates.push((wait, open));
+                (running, gate)
+            });
+            queue.submit(NotesItsDrop { name, gate, log });
+        }
+        let help = || {
+            let pool = pool.clone();
+            thread::spawn(move || assert!(pool.help()))
+        };
+        let threads = [0, 1].map(|n| {
+            let thread = help();
+            gates[n].0.recv().unwrap();
+            thread
+        });
+        help().join().unwrap();
+        for (thread, (_, open)) in threads.into_iter().zip(gates) {
+            open.send(()).unwrap();
+            thread.join().unwrap();
+        }
+        assert_eq!(
+            *log.lock().unwrap(),
+            [
+                "finish a", "free a", "finish b", "finish c", "free c", "free b"
             ]
         );
     });
@@ -237,7 +309,7 @@ fn hang_when_a_worker_drops_its_pool() {
 }
 
 /// A panicking item stalled those behind it. Guarded by `caught` around each
-/// part in `Core::advance` and `Core::finish_due`.
+/// part in `Core::carry_out` and `Core::finish_due`.
 #[test]
 fn stall_behind_a_panic() {
     within_10_s(|| {
@@ -268,7 +340,7 @@ fn stall_behind_a_panic() {
 
 /// One failed item left its neighbours behind. Whichever of them fails, in
 /// whichever part, all others are finished and freed, in order. Guarded by
-/// `caught` around each part in `Core::advance` and `Core::finish_due`.
+/// `caught` around each part in `Core::carry_out` and `Core::finish_due`.
 #[test]
 fn neighbours_of_a_failed_item_are_lost() {
     const ITEMS: usize = 5;
@@ -331,7 +403,7 @@ fn neighbours_of_a_failed_item_are_lost() {
 }
 
 /// What an ordered part needed was gone when its turn came. Guarded by `Order`,
-/// which owns an item until `take_head`: what the item holds lives as long as
+/// which owns an item until `take_due`: what the item holds lives as long as
 /// the item, whoever else lets go of it, and goes with it.
 #[test]
 fn what_an_item_holds_is_gone_before_its_ordered_part() {
@@ -395,25 +467,83 @@ fn deadlock_when_neighbours_need_each_other() {
 }
 
 /// The same with an item that needs the ordered part of the one before: it was run before that was
-/// finished. Guarded by `turn` in `Core::carry_out`.
+/// finished. Guarded by the order in `Core::carry_out`: a thread that has the turn finishes its item
+/// before it starts the next of its run.
 #[test]
 fn deadlock_when_an_item_needs_the_ordered_part_before() {
     within_10_s(|| {
-        let queue = OrderedQueue::new(&Pool::new(1));
-        for _ in 0..50 {
-            for _ in 0..300 {
-                queue.submit(work(|| (), |_| ()));
+        let pool = Pool::new(1);
+        let queue = OrderedQueue::new(&pool);
+        for _ in 0..20 {
+            quicken(&queue);
+            let release = hold_up(&pool);
+            let (out, finished) = mpsc::channel();
+            for _ in 0..10 {
+                let (tell, told) = mpsc::channel();
+                let out = out.clone();
+                queue.submit(work(
+                    || (),
+                    move |_| tell.send(()).expect("the next one waits"),
+                ));
+                queue.submit(work(
+                    move || told.recv().expect("it is told"),
+                    move |_| out.send(()).expect("the test waits"),
+                ));
             }
+            drop((release, out));
+            assert_eq!(finished.iter().count(), 10);
+        }
+    });
+}
+
+/// The same where the head is slow and on another thread: that finished the head and what was done
+/// behind it and left, and the rest of the run was done one by one and finished by nobody. Guarded
+/// by the `turn_due` behind `complete` in `Core::carry_out`, after each item of a run.
+#[test]
+fn deadlock_when_the_turn_comes_in_the_middle_of_a_run() {
+    within_10_s(|| {
+        let pool = Pool::new(1);
+        let queue = OrderedQueue::new(&pool);
+        for _ in 0..20 {
+            quicken(&queue);
+            let release = hold_up(&pool);
+            let (start, started) = mpsc::channel();
+            let (open, gate) = mpsc::channel();
+            queue.submit(work(
+                move || {
+                    start.send(()).unwrap();
+                    gate.recv().unwrap();
+                },
+                |_| (),
+            ));
+            queue.submit(work(|| (), |_| ()));
+            let (leave, left) = mpsc::channel();
             let (tell, told) = mpsc::channel();
+            queue.submit(work(
+                move || {
+                    open.send(()).unwrap();
+                    left.recv().unwrap();
+                },
+                move |_| tell.send(()).unwrap(),
+            ));
             let (out, finished) = mpsc::channel();
             queue.submit(work(
-                || (),
-                move |_| tell.send(()).expect("the next one waits"),
+                move || told.recv().unwrap(),
+                move |_| out.send(()).unwrap(),
             ));
-            queue.submit(work(
-                move || told.recv().expect("it is told"),
-                move |_| out.send(()).expect("the test waits"),
-            ));
+            for _ in 0..10 {
+                queue.submit(work(|| (), |_| ()));
+            }
+            let other = thread::spawn({
+                let pool = pool.clone();
+                move || {
+                    assert!(pool.help(), "runs the head and finishes the one behind");
+                    leave.send(()).unwrap();
+                }
+            });
+            started.recv().unwrap();
+            drop(release);
+            other.join().unwrap();
             finished.recv().unwrap();
         }
     });
@@ -428,15 +558,14 @@ fn cancelled_items_run_because_they_were_claimed() {
         let queue = OrderedQueue::new(&pool);
         let (out, results) = mpsc::channel();
         for _ in 0..20 {
-            // Until a run is as long as it gets.
-            for _ in 0..300 {
-                queue.submit(work(|| (), |_| ()));
-            }
-            let (started, starts) = mpsc::channel();
+            quicken(&queue);
+            // So that all are there when it claims a run.
+            let release = hold_up(&pool);
+            let (start, started) = mpsc::channel();
             let (open, gate) = mpsc::channel::<()>();
             queue.submit(work(
                 move || {
-                    started.send(()).unwrap();
+                    start.send(()).unwrap();
                     gate.recv()
                 },
                 |_| (),
@@ -445,7 +574,8 @@ fn cancelled_items_run_because_they_were_claimed() {
                 let out = out.clone();
                 queue.submit(work(|| (), move |result| out.send(result).unwrap()));
             }
-            starts.recv().unwrap();
+            drop(release);
+            started.recv().unwrap();
             assert_eq!(queue.cancel(), 40);
             open.send(()).unwrap();
             queue.drain().unwrap();
@@ -508,6 +638,8 @@ fn a_burst_wakes_as_many_workers_as_it_needs() {
         let pool = Pool::new(4);
         let all_at_once = Arc::new(Barrier::new(4));
         for _ in 0..50 {
+            // Until they sleep again.
+            thread::sleep(Duration::from_millis(1));
             let (out, results) = mpsc::channel();
             for _ in 0..4 {
                 let (all_at_once, out) = (Arc::clone(&all_at_once), out.clone());
