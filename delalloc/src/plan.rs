@@ -198,6 +198,8 @@ mod tests {
     #[test]
     #[should_panic(expected = "not page-aligned")]
     fn a_page_shared_by_two_ranges() {
+        // The guard: the assertion of `plan_pieces`. A claim that ends within a page would leave
+        // the rest of it to the next one, and both would write the page.
         let _ = plan_pieces(0..PAGE_SIZE + 1, 1 << 20);
     }
 

@@ -296,6 +296,8 @@ fn no_space_is_told_at_the_reservation_and_holds_nothing() {
 
 #[test]
 fn the_ledger_of_nr_written_is_exact() {
+    // The guard: `took`, `raise` and the window in `Delalloc::claim_next`, which alone counts, and
+    // what it claimed.
     // A limited walk is raised to what lies contiguous, up to the cap on that,
     // and stops with the range that fulfils it; one for integrity takes all.
     let runs = [0..3_u64, 10..60, 100..20_000, 30_000..30_001];
