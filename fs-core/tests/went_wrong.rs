@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use compress::{Codec, CodecId, Compressor, Decompressor, Error, Registry, Zstd};
 use fs_core::memory::Faults;
-use fs_core::{DataIo, ExtentKind, ExtentStore, Filesystem, MemoryVolume};
+use fs_core::{DataIo, ExtentKind, ExtentStore, Filesystem, MemoryVolume, PipelineStep};
 use support::*;
 
 /// Zstandard that compresses only while a gate is open.
@@ -135,6 +135,46 @@ fn fsync_returned_while_a_page_was_being_compressed() {
     drop(file);
     let fs = filesystem(fs.into_volume().unwrap().after_power_cut());
     assert!(content(&fs, id) == text(131_072));
+}
+
+/// A page was dirty before the size had moved: it was stored with the old size, and was clean then. Guard:
+/// `file_size` of the snapshot in `queue_claim`, which is of the moment at which the page is taken.
+#[test]
+fn an_old_eof_was_stored_and_the_page_cleaned() {
+    let gate = Arc::new(Gate::default());
+    let (send, claimed) = mpsc::channel();
+    let fs = builder(MemoryVolume::new(u64::MAX))
+        .cache_bytes(64 << 20)
+        .threads(3)
+        .codecs(Registry::btrfs().with(Gated(Arc::clone(&gate))))
+        .observe(move |event| {
+            if event.step == PipelineStep::Claimed && event.range == (0..4096) {
+                send.send(()).unwrap();
+            }
+        })
+        .build()
+        .unwrap();
+    let id = new_file(&fs, "a");
+    let (file, other) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+    file.write(0, &[1; 100]).unwrap();
+    // All that may be on its way is.
+    gate.close();
+    let much = fs.open(new_file(&fs, "much")).unwrap();
+    much.write(0, &text(8 << 20)).unwrap();
+    much.sync_range(0..u64::MAX, false).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| file.sync_range(0..u64::MAX, true).unwrap());
+        claimed.recv().unwrap();
+        // Until it has looked at the size, and waits for its turn.
+        std::thread::sleep(Duration::from_millis(50));
+        other.write(100, &[2; 2900]).unwrap();
+        gate.open();
+    });
+    fs.sync().unwrap();
+    fs.drop_caches();
+    let mut held = vec![2; 3000];
+    held[..100].fill(1);
+    assert!(content(&fs, id) == held);
 }
 
 /// Truncating dropped pages that were still on their way, and what ended later put them back.
