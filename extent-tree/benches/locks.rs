@@ -4,8 +4,8 @@
 //!
 //! The kinds take turns. A line is the time that `lock` took, how often threads gave up their
 //! processor, and how often a request was overtaken: how many overlapping ones that came later were
-//! granted earlier, at most and on average. For ours that is 0 from the moment in which the request is
-//! queued (I4); what is counted came between the counter and the queue.
+//! granted earlier, at most and on average. For ours that is 64 at most from the moment in which the
+//! request is queued (I4); what is counted beyond that came between the counter and the queue.
 
 use std::fs;
 use std::ops::Range;

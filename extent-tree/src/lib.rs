@@ -24,12 +24,17 @@
 //!   to the number of distinct states and nothing else.
 //! - I3: a [`Change`] lists each byte whose bits differ after the call, once,
 //!   ascending, merged; and no other byte.
-//! - I4: of two overlapping lock requests the earlier one is granted first. A
-//!   request waits for nothing but overlapping earlier ones: it can be
-//!   overtaken by none of them that came later.
-//! - I5: a sleeper is woken exactly once, when what it waits for is true. A
-//!   release visits the requests that waited for it and no others; a clear
-//!   visits the waiters that watch a byte that it cleared and no others.
+//! - I4: of two overlapping lock requests that wait, the earlier one is granted
+//!   first. A request is overtaken 64 times at most, by later ones that don't
+//!   wait: while its thread sleeps, or was woken and has not come yet, they take
+//!   the range. Nobody overtakes one whose thread is awake, nor a sleeper where
+//!   locks are held for long: more than 20 us from one release to the next.
+//! - I5: a sleeper is woken exactly once each time it sleeps: for state bits,
+//!   when what it waits for is true; for a lock, when nothing is before it any
+//!   more, and, if it is overtaken before it comes, once more when the range
+//!   is handed to it. A release visits the requests that waited for it and no
+//!   others; a clear visits the waiters that watch a byte that it cleared and
+//!   no others.
 //!
 //! # Locking
 //!

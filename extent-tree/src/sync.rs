@@ -2,6 +2,8 @@
 
 #[cfg(not(shuttle))]
 mod imp {
+    use std::time::{Duration, Instant};
+
     pub(crate) use parking_lot::{Mutex, MutexGuard};
 
     #[derive(Default)]
@@ -27,6 +29,20 @@ mod imp {
                 return;
             }
             (0..1 << step).for_each(|_| std::hint::spin_loop());
+        }
+    }
+
+    /// How long it is from one event to the next.
+    #[derive(Default)]
+    pub(crate) struct Pace(Option<Instant>);
+
+    impl Pace {
+        /// At an event: whether the last one was longer ago than it takes to wake a thread.
+        pub(crate) fn is_slow(&mut self) -> bool {
+            const LONG: Duration = Duration::from_micros(20);
+            let now = Instant::now();
+            let last = self.0.replace(now);
+            last.is_none_or(|last| now - last >= LONG)
         }
     }
 }
@@ -59,35 +75,54 @@ mod imp {
 
     /// To look again is nothing new to a checker.
     pub(crate) fn look_until(_: impl Fn() -> bool) {}
+
+    /// Any pace: the checker tries both answers.
+    #[derive(Default)]
+    pub(crate) struct Pace;
+
+    impl Pace {
+        pub(crate) fn is_slow(&mut self) -> bool {
+            shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng())
+        }
+    }
 }
 
-pub(crate) use imp::{Condvar, Mutex, MutexGuard, look_until};
+pub(crate) use imp::{Condvar, Mutex, MutexGuard, Pace, look_until};
 pub(crate) use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// One sleeper, which is woken once.
+/// One sleeper, which is woken once each time it sleeps.
 #[derive(Default)]
 pub(crate) struct Sleeper {
     woken: Mutex<bool>,
     changed: Condvar,
-    /// The same, for who can do with an old answer; nothing is ordered by it.
+    /// The same, to look at without the lock.
     hint: AtomicBool,
 }
 
 impl Sleeper {
+    /// Whether it is woken within some microseconds; then it need not sleep.
+    pub(crate) fn look(&self) -> bool {
+        let woken = || self.hint.load(Ordering::Acquire);
+        look_until(woken);
+        woken()
+    }
+
     pub(crate) fn sleep(&self) {
-        look_until(|| self.hint.load(Ordering::Relaxed));
+        self.look();
         let mut woken = self.woken.lock();
         while !*woken {
             woken = self.changed.wait(woken);
         }
+        *woken = false;
+        self.hint.store(false, Ordering::Relaxed);
     }
 
     pub(crate) fn wake(&self) {
         let mut woken = self.woken.lock();
         debug_assert!(!*woken, "I5: woken once");
         *woken = true;
-        self.hint.store(true, Ordering::Relaxed);
+        self.hint.store(true, Ordering::Release);
         drop(woken);
         self.changed.notify_one();
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use crate::guard::Held;
 use crate::locks::Locks;
 use crate::states::{Edit, States};
-use crate::sync::{Arc, Mutex, MutexGuard, Sleeper};
+use crate::sync::{Arc, Mutex, MutexGuard, Pace, Sleeper};
 use crate::waits::Waits;
 use crate::{Change, OwnedRangeGuard, RangeGuard, Select, StateBits};
 
@@ -21,6 +21,8 @@ struct Inner {
     states: States,
     locks: Locks,
     waits: Waits,
+    /// Of releases for which somebody waited.
+    pace: Pace,
 }
 
 impl ExtentIoTree {
@@ -190,7 +192,8 @@ impl ExtentIoTree {
         self.lock_inner().states.iter(0..u64::MAX).collect()
     }
 
-    /// Locks a range, after all earlier requests that overlap it.
+    /// Locks a range, after the earlier requests that overlap it: but it may pass some whose
+    /// threads sleep, each of which is passed 64 times at most.
     pub fn lock(&self, range: Range<u64>) -> RangeGuard<'_> {
         RangeGuard::new(self, self.acquire(range))
     }
@@ -272,11 +275,23 @@ impl ExtentIoTree {
         let queued = self.lock_inner().locks.request(range.clone());
         if let Some(sleeper) = queued.sleeper {
             tracing::trace!(?range, "waits for a range lock");
-            sleeper.sleep();
+            self.wait_for_grant(queued.slot, &sleeper);
         }
         Held {
             range,
             slot: Some(queued.slot),
+        }
+    }
+
+    /// Sleeps twice at most: until it is called, and, if others passed it before it came, until the
+    /// range is handed to it.
+    fn wait_for_grant(&self, slot: usize, sleeper: &Sleeper) {
+        if sleeper.look() || self.lock_inner().locks.granted_or_asleep(slot) {
+            return;
+        }
+        sleeper.sleep();
+        if !self.lock_inner().locks.granted_or_awake(slot) {
+            sleeper.sleep();
         }
     }
 
@@ -295,9 +310,13 @@ impl ExtentIoTree {
     pub(crate) fn unlock(&self, held: &Held) {
         let Some(slot) = held.slot else { return };
         let mut wake = Vec::new();
-        self.lock_inner()
-            .locks
-            .release(slot, held.range.clone(), &mut wake);
+        {
+            let inner = &mut *self.lock_inner();
+            let long = || inner.pace.is_slow();
+            inner
+                .locks
+                .release(slot, held.range.clone(), long, &mut wake);
+        }
         wake_all(&wake);
     }
 
