@@ -43,6 +43,15 @@ impl Change {
     /// Forgets the change when its accounting happens elsewhere.
     pub fn ignore(self) {}
 
+    /// A range that changed as a whole, or not at all.
+    pub(crate) fn of(range: Range<u64>, changed: bool) -> Self {
+        let mut change = Self::default();
+        if changed {
+            change.push(range);
+        }
+        change
+    }
+
     /// Adds a range that lies behind all those added before.
     pub(crate) fn push(&mut self, range: Range<u64>) {
         debug_assert!(range.start < range.end);

@@ -29,7 +29,7 @@ const FULL: usize = if cfg!(test) { 8 } else { 128 };
 const SPARSE: usize = FULL / 4;
 
 /// Where a segment is; behind the last one, it is the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Position {
     chunk: usize,
     index: usize,
@@ -42,14 +42,14 @@ impl Segments {
 
     /// The first segment that ends at or behind `at`.
     pub(crate) fn seek(&self, at: u64) -> Position {
-        let chunk = self.starts.partition_point(|&start| start <= at);
+        let chunk = partition_point(&self.starts, |&start| start <= at);
         let chunk = chunk.saturating_sub(1);
         let Some(segments) = self.chunks.get(chunk) else {
             return Position { chunk, index: 0 };
         };
         // The chunk before may end at `at` too: then its last segment touches
         // the first of this one, and is the one that is meant.
-        if segments[0].start == at
+        if self.starts[chunk] == at
             && let Some(before) = chunk.checked_sub(1)
             && let Some(last) = self.chunks[before].last()
             && last.end == at
@@ -59,7 +59,7 @@ impl Segments {
                 index: self.chunks[before].len() - 1,
             };
         }
-        let index = segments.partition_point(|segment| segment.end < at);
+        let index = partition_point(segments, |segment| segment.end < at);
         if index < segments.len() {
             Position { chunk, index }
         } else {
@@ -68,6 +68,24 @@ impl Segments {
                 index: 0,
             }
         }
+    }
+
+    /// Whether `position` is what [`Segments::seek`] would find; `false` where that takes a search.
+    pub(crate) fn is_first_from(&self, position: Position, at: u64) -> bool {
+        let Position { chunk, index } = position;
+        let chunk = self.chunks.get(chunk);
+        let pair = chunk.and_then(|chunk| chunk.get(index.checked_sub(1)?..=index));
+        pair.is_some_and(|pair| pair[0].end < at && at <= pair[1].end)
+    }
+
+    pub(crate) fn get(&self, at: Position) -> Option<&Segment> {
+        self.chunks.get(at.chunk)?.get(at.index)
+    }
+
+    /// The segment behind one that is there.
+    pub(crate) fn get_after(&self, at: Position) -> Option<&Segment> {
+        let here = self.chunks[at.chunk].get(at.index + 1);
+        here.or_else(|| self.chunks.get(at.chunk + 1)?.first())
     }
 
     /// The segments from a position on.
@@ -99,6 +117,27 @@ impl Segments {
             _ => drop(segments.splice(old, new.iter().copied())),
         }
         self.repair(chunk);
+    }
+
+    pub(crate) fn insert(&mut self, at: Position, new: Segment) {
+        match self.chunks.get_mut(at.chunk) {
+            Some(segments) => {
+                segments.insert(at.index, new);
+                self.repair(at.chunk);
+            }
+            None => self.append(&[new]),
+        }
+    }
+
+    /// Removes one that is there.
+    pub(crate) fn remove(&mut self, at: Position) {
+        self.chunks[at.chunk].remove(at.index);
+        self.repair(at.chunk);
+    }
+
+    /// Gives one that is there other bits.
+    pub(crate) fn set_bits(&mut self, at: Position, bits: StateBits) {
+        self.chunks[at.chunk][at.index].bits = bits;
     }
 
     fn append(&mut self, new: &[Segment]) {
@@ -172,6 +211,21 @@ impl Segments {
     }
 }
 
+/// As the method of slices, with three looks at a time that don't wait for each other: where memory
+/// is slow, half the time.
+fn partition_point<T>(mut rest: &[T], before: impl Fn(&T) -> bool) -> usize {
+    let mut skipped = 0;
+    while rest.len() > 4 {
+        let quarter = rest.len() / 4;
+        let is_before = |nth: usize| usize::from(before(&rest[nth * quarter - 1]));
+        let skip = (is_before(1) + is_before(2) + is_before(3)) * quarter;
+        skipped += skip;
+        // As long whatever was found, so that the processor need not guess.
+        rest = &rest[skip..skip + rest.len() - 3 * quarter];
+    }
+    skipped + rest.iter().filter(|one| before(one)).count()
+}
+
 impl Segment {
     pub(crate) fn range(&self) -> Range<u64> {
         self.start..self.end
@@ -228,6 +282,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_point_is_found_wherever_it_is() {
+        let all: Vec<usize> = (0..200).collect();
+        for len in 0..=all.len() {
+            for point in 0..=len {
+                let found = partition_point(&all[..len], |&at| at < point);
+                assert_eq!(found, point, "of {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_what_a_search_finds_is_taken_for_it() {
+        let all: Vec<Segment> = (0..20).map(|nth| segment(nth * 10)).collect();
+        let mut segments = Segments::default();
+        segments.splice(segments.seek(0), 0, &all);
+        let mut known = 0;
+        for at in 0..220 {
+            let found = segments.seek(at);
+            for chunk in 0..=segments.chunks.len() {
+                for index in 0..=FULL {
+                    let position = Position { chunk, index };
+                    let first = segments.is_first_from(position, at);
+                    assert!(!first || position == found, "{at}");
+                    known += usize::from(first);
+                }
+            }
+        }
+        assert!(known > 150, "{known}");
     }
 
     #[test]

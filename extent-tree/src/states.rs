@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::segments::{Segment, Segments};
+use crate::segments::{Position, Segment, Segments};
 use crate::{Change, Select, StateBits};
 
 /// What becomes of the bits of a byte.
@@ -13,7 +13,7 @@ pub(crate) struct Edit {
 }
 
 impl Edit {
-    fn apply(self, bits: StateBits) -> StateBits {
+    fn apply(&self, bits: StateBits) -> StateBits {
         match self.only {
             Some(only) if !only.matches(bits) => bits,
             _ => bits.difference(self.clear).union(self.set),
@@ -27,16 +27,66 @@ impl Edit {
 #[derive(Default)]
 pub(crate) struct States {
     segments: Segments,
+    /// Where the last edit began.
+    recent: Position,
     /// Scratch of [`States::edit`], kept for its capacity.
     new: Vec<Segment>,
 }
 
 impl States {
-    pub(crate) fn edit(&mut self, range: Range<u64>, edit: Edit) -> Change {
-        let mut change = Change::default();
+    /// An edit of a range that is one segment or none and touches no other, which is the usual
+    /// case: whether it changed anything. Others are left to [`States::edit_touching`].
+    pub(crate) fn edit_alone(&mut self, range: &Range<u64>, edit: &Edit) -> Option<bool> {
         if range.is_empty() {
-            return change;
+            return Some(false);
         }
+        let at = self.seek(range.start);
+        let bits = self.bits_alone(at, range)?;
+        let edited = edit.apply(bits);
+        if edited == bits {
+            return Some(false);
+        }
+        let Range { start, end } = *range;
+        let new = Segment {
+            start,
+            end,
+            bits: edited,
+        };
+        match (bits.is_empty(), edited.is_empty()) {
+            (true, _) => self.segments.insert(at, new),
+            (false, true) => self.segments.remove(at),
+            (false, false) => self.segments.set_bits(at, edited),
+        }
+        Some(true)
+    }
+
+    /// As [`Segments::seek`]; at once where the last edit was, as bits are often set, converted and
+    /// cleared on one range.
+    fn seek(&mut self, at: u64) -> Position {
+        if !self.segments.is_first_from(self.recent, at) {
+            self.recent = self.segments.seek(at);
+        }
+        self.recent
+    }
+
+    /// The bits of such a range, of which the position is the first segment that touches it.
+    fn bits_alone(&self, from: Position, range: &Range<u64>) -> Option<StateBits> {
+        match self.segments.get(from) {
+            Some(first) if first.range() == *range => {
+                let next = self.segments.get_after(from);
+                let alone = next.is_none_or(|next| next.start > range.end);
+                alone.then_some(first.bits)
+            }
+            Some(first) if first.start <= range.end => None,
+            _ => Some(StateBits::empty()),
+        }
+    }
+
+    /// An edit of any range that is not empty. The segments that touch it are looked at too: they
+    /// may have to merge with what changes.
+    pub(crate) fn edit_touching(&mut self, range: Range<u64>, edit: &Edit) -> Change {
+        let mut change = Change::default();
+        let from = self.seek(range.start);
         let new = &mut self.new;
         new.clear();
         let mut step = |new: &mut Vec<_>, part: Range<u64>, bits: StateBits| {
@@ -47,9 +97,6 @@ impl States {
             append(new, part, edited);
         };
 
-        // The segments that touch the range are looked at too: they may have
-        // to merge with what changes.
-        let from = self.segments.seek(range.start);
         let mut count = 0;
         let mut done = range.start;
         for segment in self.segments.iter_from(from) {
@@ -210,18 +257,28 @@ mod tests {
         })
     }
 
+    /// Any range, or one of those that touch no other.
+    fn range() -> impl Strategy<Value = Range<u64>> {
+        let len = prop_oneof![3 => 0..12_u64, 1 => 0..=SIZE];
+        prop_oneof![
+            3 => (0..=SIZE, len).prop_map(|(start, len)| start..(start + len).min(SIZE)),
+            1 => (0..SIZE / 8).prop_map(|nth| nth * 8..nth * 8 + 4),
+        ]
+    }
+
     fn edit() -> impl Strategy<Value = (Range<u64>, Edit)> {
-        (
-            0..=SIZE,
-            prop_oneof![3 => 0..12_u64, 1 => 0..=SIZE],
-            proptest::option::of(select()),
-            bits(),
-            bits(),
-        )
-            .prop_map(|(start, len, only, set, clear)| {
-                let end = (start + len).min(SIZE);
-                (start..end, Edit { only, set, clear })
-            })
+        let edit = (proptest::option::of(select()), bits(), bits());
+        let edit = edit.prop_map(|(only, set, clear)| Edit { only, set, clear });
+        (range(), edit)
+    }
+
+    impl States {
+        fn edit(&mut self, range: Range<u64>, edit: &Edit) -> Change {
+            match self.edit_alone(&range, edit) {
+                Some(changed) => Change::of(range, changed),
+                None => self.edit_touching(range, edit),
+            }
+        }
     }
 
     proptest! {
@@ -240,7 +297,7 @@ mod tests {
                     let byte = &mut oracle.0[at as usize];
                     *byte = edit.apply(*byte);
                 }
-                let change = states.edit(range, edit);
+                let change = states.edit(range, &edit);
                 let expected = oracle.runs(|at, bits| before.0[at as usize] != bits);
                 prop_assert_eq!(change.bytes(), expected.iter().map(|run| run.end - run.start).sum::<u64>());
                 prop_assert_eq!(change.ranges().collect::<Vec<_>>(), expected);
@@ -270,8 +327,8 @@ mod tests {
             set: StateBits::USER0,
             clear: StateBits::empty(),
         };
-        assert_eq!(states.edit(u64::MAX - 1..u64::MAX, set).bytes(), 1);
-        assert_eq!(states.edit(0..u64::MAX, set).bytes(), u64::MAX - 1);
+        assert_eq!(states.edit(u64::MAX - 1..u64::MAX, &set).bytes(), 1);
+        assert_eq!(states.edit(0..u64::MAX, &set).bytes(), u64::MAX - 1);
         assert_eq!(
             states.iter(0..u64::MAX).collect::<Vec<_>>(),
             [(0..u64::MAX, StateBits::USER0)]

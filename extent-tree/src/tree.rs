@@ -36,16 +36,14 @@ impl ExtentIoTree {
     ///
     /// The answer lists the bytes that lacked one of them.
     pub fn set_bits(&self, range: Range<u64>, bits: StateBits) -> Change {
-        let none = StateBits::empty();
-        self.edit(range, None, bits, none)
+        self.convert_bits(range, bits, StateBits::empty())
     }
 
     /// Clears `bits` on the whole range and wakes those who waited for it.
     ///
     /// The answer lists the bytes that had one of them.
     pub fn clear_bits(&self, range: Range<u64>, bits: StateBits) -> Change {
-        let none = StateBits::empty();
-        self.edit(range, None, none, bits)
+        self.convert_bits(range, StateBits::empty(), bits)
     }
 
     /// Clears and sets bits in one step, on every byte of the range whatever
@@ -54,7 +52,8 @@ impl ExtentIoTree {
     /// To move only bytes that are in a certain state, which is what claiming
     /// needs, use [`ExtentIoTree::convert_where`].
     pub fn convert_bits(&self, range: Range<u64>, set: StateBits, clear: StateBits) -> Change {
-        self.edit(range, None, set, clear)
+        let only = None;
+        self.edit(range, &Edit { only, set, clear })
     }
 
     /// Clears and sets bits in one step, on those bytes of the range that match
@@ -69,7 +68,8 @@ impl ExtentIoTree {
         set: StateBits,
         clear: StateBits,
     ) -> Change {
-        self.edit(range, Some(only), set, clear)
+        let only = Some(only);
+        self.edit(range, &Edit { only, set, clear })
     }
 
     /// Whether some byte of the range has one of `bits`.
@@ -248,22 +248,26 @@ impl ExtentIoTree {
         inner.locks.sleeping() + inner.waits.waiting()
     }
 
-    fn edit(
-        &self,
-        range: Range<u64>,
-        only: Option<Select>,
-        set: StateBits,
-        clear: StateBits,
-    ) -> Change {
-        let mut wake = Vec::new();
-        let change = {
-            let inner = &mut *self.lock_inner();
-            let change = inner.states.edit(range, Edit { only, set, clear });
-            if !clear.is_empty() {
-                inner.waits.changed(&inner.states, &change, &mut wake);
-            }
-            change
+    fn edit(&self, range: Range<u64>, edit: &Edit) -> Change {
+        let mut guard = self.lock_inner();
+        let inner = &mut *guard;
+        let alone = inner.states.edit_alone(&range, edit);
+        // The usual case returns from here, so that the answer is made in its place: to copy what
+        // was just written takes as long as the search.
+        if let Some(changed) = alone
+            && inner.waits.is_empty()
+        {
+            return Change::of(range, changed);
+        }
+        let change = match alone {
+            Some(changed) => Change::of(range, changed),
+            None => inner.states.edit_touching(range, edit),
         };
+        let mut wake = Vec::new();
+        if !edit.clear.is_empty() {
+            inner.waits.changed(&inner.states, &change, &mut wake);
+        }
+        drop(guard);
         wake_all(&wake);
         change
     }

@@ -54,9 +54,6 @@ impl Waits {
         change: &Change,
         wake: &mut Vec<Arc<Sleeper>>,
     ) {
-        if self.watching.is_empty() {
-            return;
-        }
         for part in change.ranges() {
             let mut from = (part.start, 0);
             let to = (part.end, 0);
@@ -71,6 +68,10 @@ impl Waits {
                 }
             }
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.watching.is_empty()
     }
 
     pub(crate) fn waiting(&self) -> usize {
