@@ -32,13 +32,18 @@ mod imp {
         }
     }
 
-    /// How long it is from one event to the next.
+    /// How long locks are held, as far as those tell who waited or let others wait.
     #[derive(Default)]
     pub(crate) struct Pace(Option<Instant>);
 
     impl Pace {
-        /// At an event: whether the last one was longer ago than it takes to wake a thread.
-        pub(crate) fn is_slow(&mut self) -> bool {
+        pub(crate) fn acquired(&mut self) {
+            self.0 = Some(Instant::now());
+        }
+
+        /// Whether it is longer ago that one was acquired or released than it takes to wake a
+        /// thread.
+        pub(crate) fn released(&mut self) -> bool {
             const LONG: Duration = Duration::from_micros(20);
             let now = Instant::now();
             let last = self.0.replace(now);
@@ -81,7 +86,9 @@ mod imp {
     pub(crate) struct Pace;
 
     impl Pace {
-        pub(crate) fn is_slow(&mut self) -> bool {
+        pub(crate) fn acquired(&mut self) {}
+
+        pub(crate) fn released(&mut self) -> bool {
             shuttle::rand::Rng::r#gen(&mut shuttle::rand::thread_rng())
         }
     }

@@ -21,7 +21,6 @@ struct Inner {
     states: States,
     locks: Locks,
     waits: Waits,
-    /// Of releases for which somebody waited.
     pace: Pace,
 }
 
@@ -294,7 +293,13 @@ impl ExtentIoTree {
             return;
         }
         sleeper.sleep();
-        if !self.lock_inner().locks.granted_or_awake(slot) {
+        let granted = {
+            let inner = &mut *self.lock_inner();
+            // Not when it was handed over, so that the time to wake is no part.
+            inner.pace.acquired();
+            inner.locks.granted_or_awake(slot)
+        };
+        if !granted {
             sleeper.sleep();
         }
     }
@@ -316,7 +321,7 @@ impl ExtentIoTree {
         let mut wake = Vec::new();
         {
             let inner = &mut *self.lock_inner();
-            let long = || inner.pace.is_slow();
+            let long = || inner.pace.released();
             inner
                 .locks
                 .release(slot, held.range.clone(), long, &mut wake);
