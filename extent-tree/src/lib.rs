@@ -28,7 +28,7 @@
 //!   first. A request is overtaken 64 times at most, by later ones that don't
 //!   wait: while its thread sleeps, or was woken and has not come yet, they take
 //!   the range. Nobody overtakes one whose thread is awake, nor a sleeper where
-//!   locks are held for long: more than 20 us from one release to the next.
+//!   locks are held for long (20 us and more).
 //! - I5: a sleeper is woken exactly once each time it sleeps: for state bits,
 //!   when what it waits for is true; for a lock, when nothing is before it any
 //!   more, and, if it is overtaken before it comes, once more when the range

@@ -115,8 +115,14 @@ impl Sleeper {
         woken()
     }
 
+    /// Looks, then sleeps.
+    pub(crate) fn wait(&self) {
+        if !self.look() {
+            self.sleep();
+        }
+    }
+
     pub(crate) fn sleep(&self) {
-        self.look();
         let mut woken = self.woken.lock();
         while !*woken {
             woken = self.changed.wait(woken);

@@ -235,7 +235,7 @@ impl ExtentIoTree {
         };
         if let Some(sleeper) = sleeper {
             tracing::trace!(?range, ?bits, "waits for state bits");
-            sleeper.sleep();
+            sleeper.wait();
         }
     }
 
@@ -300,7 +300,7 @@ impl ExtentIoTree {
             inner.locks.granted_or_awake(slot)
         };
         if !granted {
-            sleeper.sleep();
+            sleeper.wait();
         }
     }
 
