@@ -333,7 +333,7 @@ impl<V: Volume> Filesystem<V> {
         let mut result = drained.map_err(|error| Error::Config(error.to_string()));
         for (inode, reach) in inodes.iter().zip(reaches) {
             shared.wait_range(inode, WHOLE_FILE, Until::Written);
-            let stored = shared.store_attrs(inode, reach);
+            let stored = shared.store_attrs(inode, &reach);
             // One at a time: what is told together is told of one only.
             if result.is_ok() {
                 result = inode.failures.lock().check_untold(inode.id);

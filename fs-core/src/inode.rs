@@ -9,7 +9,7 @@ use pagecache::{Cache, Mapping};
 use crate::failures::{Failures, WriteFailure};
 use crate::policy::Policy;
 use crate::stats::add;
-use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering};
+use crate::sync::{Arc, AtomicBool, AtomicU64, AtomicUsize, Mutex, Ordering, Weak};
 use crate::volume::InodeId;
 
 /// What the filesystem knows of one file while it is open or has anything to write.
@@ -35,8 +35,8 @@ pub(crate) struct Inode {
     pub(crate) unlinked: AtomicBool,
     /// Its content is not to be stored in the tree: it has extents besides.
     pub(crate) no_inline: AtomicBool,
-    /// How often it was cut.
-    pub(crate) cuts: AtomicU64,
+    /// What others wait for, to store a size afterwards.
+    reaches: Mutex<Vec<Weak<AtomicU64>>>,
     /// There may be extents behind its size: what it grew by entered the trees, and before its size
     /// was stored the power failed.
     pub(crate) lost_tail: AtomicBool,
@@ -46,21 +46,16 @@ pub(crate) struct Inode {
     pub(crate) failures: Mutex<Failures>,
 }
 
-/// Up to where a file was dirty at most at some moment.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Reach {
-    size: u64,
-    /// What a file was cut by since, and grew by again, is other data.
-    cuts: u64,
-}
+/// Up to where a file was dirty at most at some moment, and was not cut since: what it was cut by and
+/// grew by again is other data.
+#[derive(Debug)]
+pub(crate) struct Reach(Arc<AtomicU64>);
 
 impl Reach {
-    /// The size that may be stored of a file that was written up to here.
-    pub(crate) fn written_to(self, inode: &Inode) -> u64 {
-        match self.cuts == inode.cuts.load(Ordering::Acquire) {
-            true => self.size,
-            false => 0,
-        }
+    /// The size that may be stored of a file that was written up to here. The caller keeps others from
+    /// cutting it.
+    pub(crate) fn end(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -83,7 +78,7 @@ impl Inode {
             parting: AtomicBool::new(false),
             unlinked: AtomicBool::new(false),
             no_inline: AtomicBool::new(false),
-            cuts: AtomicU64::new(0),
+            reaches: Mutex::default(),
             lost_tail: AtomicBool::new(false),
             dirty_since: AtomicU64::new(0),
             policy: Mutex::new(policy),
@@ -97,10 +92,17 @@ impl Inode {
 
     /// Its size now, to be stored once all that is dirty now is written.
     pub(crate) fn reach(&self) -> Reach {
-        let cuts = self.cuts.load(Ordering::Acquire);
-        Reach {
-            cuts,
-            size: self.size(),
+        let mut reaches = self.reaches.lock();
+        reaches.retain(|reach| reach.strong_count() > 0);
+        let reach = Arc::new(AtomicU64::new(self.size()));
+        reaches.push(Arc::downgrade(&reach));
+        Reach(reach)
+    }
+
+    /// It was cut at `size`, which is its size now.
+    pub(crate) fn cut_at(&self, size: u64) {
+        for reach in self.reaches.lock().iter().filter_map(Weak::upgrade) {
+            reach.fetch_min(size, Ordering::AcqRel);
         }
     }
 

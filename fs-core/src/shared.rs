@@ -160,7 +160,7 @@ impl<V: Volume> Shared<V> {
         inode.touch();
         cut?;
         inode.mapping.truncate(size);
-        inode.cuts.fetch_add(1, Ordering::Release);
+        inode.cut_at(size);
         Ok(())
     }
 
@@ -273,7 +273,7 @@ impl<V: Volume> Shared<V> {
                 tracing::warn!(inode = inode.id.ino, error, "stays an orphan");
                 add(&self.counters.orphans_left, 1);
             }
-        } else if !inode.is_settled() || self.store_attrs(inode, inode.reach()).is_err() {
+        } else if !inode.is_settled() || self.store_attrs(inode, &inode.reach()).is_err() {
             return;
         }
         let gone = inodes.remove(&inode.id);
@@ -302,7 +302,7 @@ impl<V: Volume> Shared<V> {
 
     /// Stores the size of an inode: a smaller one than before, or up to `written`, before which
     /// everything has been on the device at least once. The rest waits until that can be said of it.
-    pub(crate) fn store_attrs(&self, inode: &Inode, written: Reach) -> Result<(), Error> {
+    pub(crate) fn store_attrs(&self, inode: &Inode, written: &Reach) -> Result<(), Error> {
         // Whoever comes second finds it stored, and not only about to be.
         let _attrs = self.attrs.lock();
         // What has no name goes with its last handle, and may have gone already.
@@ -313,7 +313,7 @@ impl<V: Volume> Shared<V> {
         let stored = (|| {
             let mut attrs = self.volume.attrs(inode.id)?;
             let size = inode.size();
-            attrs.size = size.min(attrs.size.max(written.written_to(inode)));
+            attrs.size = size.min(attrs.size.max(written.end()));
             if attrs.size < size {
                 inode.touch();
             }

@@ -130,6 +130,38 @@ fn a_truncation_was_undone_by_a_sync_in_between() {
     });
 }
 
+/// A file was cut while another synced it, and what was left of it was not durable when that returned:
+/// the size was not stored. Guard: `Inode::cut_at` lowers the size up to which it was written.
+#[test]
+fn fsync_lost_what_a_cut_beside_it_left() {
+    within(20, || {
+        for all in [false, true] {
+            let (fs, gate) = gated(remembering());
+            let id = new_file(&fs, "a");
+            fs.sync().unwrap();
+            let (a, b) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+            a.write(0, &noise(1 << 20, 1)).unwrap();
+            a.sync_range(0..u64::MAX, true).unwrap();
+            a.write(0, &noise(4096, 2)).unwrap();
+            gate.shut(PipelineStep::Written, id.ino);
+            let fs2 = fs.clone();
+            let syncs = std::thread::spawn(move || match all {
+                true => fs2.sync().unwrap(),
+                false => a.fsync().unwrap(),
+            });
+            gate.wait_inside();
+            b.set_size(500_000).unwrap();
+            // What it grows by again is nobody's promise.
+            b.write(500_000, &noise(300_000, 3)).unwrap();
+            gate.open();
+            syncs.join().unwrap();
+            fs.volume().power_cut();
+            let size = fs.volume().attrs(id).unwrap().size;
+            assert_eq!(size, 500_000, "all {all}");
+        }
+    });
+}
+
 /// What a file grew by was in the trees when a commit came, and its size was not. When it grew again,
 /// after the power had failed, what was lost came back. Guard: `File::drop_lost_tail`.
 #[test]
