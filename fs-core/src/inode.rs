@@ -15,8 +15,8 @@ use crate::volume::InodeId;
 /// What the filesystem knows of one file while it is open or has anything to write.
 ///
 /// Locking: whoever changes content or size locks the range in `writers` for the whole of the
-/// call; the queue and the writer thread never do, and readers only when writers disturbed them again
-/// and again.
+/// call; the queue and the writer thread never do, and readers only past the cache, or when writers
+/// disturbed them again and again.
 #[derive(Debug)]
 pub(crate) struct Inode {
     pub(crate) id: InodeId,

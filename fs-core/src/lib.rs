@@ -36,8 +36,8 @@
 //! # Locking
 //!
 //! Whoever changes content or size locks that range of the inode, outermost and for the whole call;
-//! the queue and the writer thread never do, and readers only when writers disturbed them again and
-//! again. Inside it, one at a time: the table of inodes, an inode's attributes, the books (shared by
+//! the queue and the writer thread never do, and readers only past the cache, or when writers
+//! disturbed them again and again. Inside it, one at a time: the table of inodes, an inode's attributes, the books (shared by
 //! whoever takes space or gives it back, alone for who compares the ledger with the volume), and
 //! the locks of cache, delalloc and volume. A handle's readahead window has a lock inside which no
 //! other is taken.

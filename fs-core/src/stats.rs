@@ -59,8 +59,8 @@ counters! {
     budget_waits,
     /// Times that a writer found no room in the cache and waited for it.
     room_waits,
-    /// Times that whoever changes a file, or reads past writers who disturbed it, waited for another
-    /// who had locked a part of the range.
+    /// Times that whoever changes a file, or reads it past the cache or past writers who disturbed it,
+    /// waited for another who had locked a part of the range.
     lock_waits,
     /// Pages that were filled although nobody had asked for them: by readahead, or because they are
     /// in an extent with others that somebody had. Each is a hit or waste one day.

@@ -7,7 +7,7 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 
-use fs_core::memory::FaultOp;
+use fs_core::memory::{FaultOp, Faults};
 use fs_core::{
     Background, ExtentKind, ExtentStore, File, Filesystem, InodeStore, MemoryVolume, PipelineStep,
 };
@@ -197,6 +197,43 @@ fn lost_bytes_came_back_when_the_file_grew() {
             let mut held = text(10_000);
             held.resize(1 << 20, 0);
             assert!(content(&fs, id) == held, "grown by {how}");
+        }
+    });
+}
+
+/// Who read past the cache had looked up where the bytes are; what was there was freed, and another file
+/// got the space: it was read instead, and its checksums were right. Who reads through the cache finds
+/// out. Guard: the lock in `File::read_direct`.
+#[test]
+fn a_direct_read_returned_bytes_of_another_file() {
+    within(30, || {
+        for direct in [false, true] {
+            let faults = Faults::default().reusing_space();
+            let fs = filesystem(MemoryVolume::with_faults(u64::MAX, faults));
+            let id = new_file(&fs, "a");
+            let (f, reader) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+            let old = noise(100_000, 1);
+            f.write(0, &old).unwrap();
+            f.fsync().unwrap();
+            fs.drop_caches();
+            let seen = |fs: &Filesystem<MemoryVolume>| fs.volume().faults().seen(FaultOp::Read);
+            let before = seen(&fs);
+            fs.volume().faults().delay(FaultOp::Read, ms(1000));
+            let reads = std::thread::spawn(move || match direct {
+                true => reader.read_direct(0, 100_000).unwrap().concat(),
+                false => reader.read_bytes(0, 100_000).unwrap().concat(),
+            });
+            eventually(|| seen(&fs) > before);
+            fs.volume().faults().delay(FaultOp::Read, ms(0));
+            f.punch_hole(0..100_000).unwrap();
+            fs.sync().unwrap();
+            let next = new_file(&fs, "b");
+            let other = fs.open(next).unwrap();
+            other.write(0, &noise(100_000, 2)).unwrap();
+            other.fsync().unwrap();
+            let got = reads.join().unwrap();
+            let zeroes = vec![0; 100_000];
+            assert!(got == old || got == zeroes, "direct: {direct}");
         }
     });
 }

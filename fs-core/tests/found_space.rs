@@ -53,6 +53,33 @@ fn a_write_that_failed_lost_the_preallocation() {
     });
 }
 
+/// Preallocated space was to be given up for a write, the volume refused, and then it was preallocated
+/// once more, over itself. Guard: only what was dropped is, in `File::reserve_preallocated`.
+#[test]
+fn space_that_was_not_given_up_was_preallocated_twice() {
+    within(20, || {
+        for nth in [1, 2] {
+            let (fs, id, f) = one_file(MemoryVolume::new(4 << 20));
+            f.allocate(0..4096, true).unwrap();
+            f.allocate(8192..12_288, true).unwrap();
+            let o = fs.open(new_file(&fs, "b")).unwrap();
+            o.write(0, &noise((4 << 20) - (64 << 10), 1)).unwrap();
+            o.fsync().unwrap();
+            let before = fs.volume().bytes_allocated();
+            fs.volume().faults().fail_nth(FaultOp::Metadata, nth);
+            assert!(f.write(0, &noise(128 << 10, 2)).is_err());
+            fs.sync().unwrap();
+            assert_eq!(fs.volume().bytes_allocated(), before, "nth {nth}");
+            let maps = fs.volume().extent_maps(id, 8192..12_288).unwrap();
+            assert!(maps.iter().all(|m| m.kind == ExtentKind::Prealloc));
+            drop(f);
+            fs.unlink(fs.root(), b"a").unwrap();
+            fs.sync().unwrap();
+            assert_eq!(fs.volume().bytes_allocated(), before - 8192, "nth {nth}");
+        }
+    });
+}
+
 #[test]
 fn a_file_that_was_opened_anew_lost_its_preallocation() {
     within(20, || {

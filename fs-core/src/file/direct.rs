@@ -96,24 +96,28 @@ impl<V: Volume> File<V> {
     }
 
     /// The bytes of a range as the device has them, after what is dirty was written; nothing stays
-    /// in the cache. Fewer at the end of the file, or before a page that cannot be read.
+    /// in the cache. Fewer at the end of the file, or before a page that cannot be read. Writers of the
+    /// range wait meanwhile.
     ///
     /// # Errors
     ///
     /// As [`File::read`].
     pub fn read_direct(&self, offset: u64, len: u64) -> Result<Vec<Bytes>, Error> {
-        let end = offset.saturating_add(len).min(self.size());
+        let end_now = || offset.saturating_add(len).min(self.size());
+        let end = end_now();
         if offset >= end {
             return Ok(Vec::new());
         }
-        let range = offset..end;
+        // What is looked up must stay where it is until it is read. No page of the file's own cache
+        // tells that it was replaced, and its space may be another file's by then.
+        let _guard = self.lock(offset..end);
+        let range = offset..end.min(end_now());
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
         self.shared
-            .wait_range(&self.inode, Self::pages(&range), Until::Written);
-        self.undisturbed(offset, end - offset, || {
-            let apart = Mapping::with_size(&self.shared.cache, self.size());
-            Ok(self.read_through(&apart, |reads, file| {
-                reads.read_bytes(file, range.clone(), 0)
-            })?)
-        })
+            .wait_range(&self.inode, Self::pages(&range), Until::Clean);
+        let apart = Mapping::with_size(&self.shared.cache, self.size());
+        Ok(self.read_through(&apart, |reads, file| reads.read_bytes(file, range, 0))?)
     }
 }

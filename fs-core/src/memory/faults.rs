@@ -36,6 +36,7 @@ pub struct Faults {
     remember: bool,
     /// Of what a power cut does to writes that were not flushed; 0: they stay.
     lose: u64,
+    reuse: bool,
 }
 
 impl Faults {
@@ -54,6 +55,16 @@ impl Faults {
     pub fn losing_unflushed(self, seed: u64) -> Self {
         Self {
             lose: seed | 1,
+            ..self
+        }
+    }
+
+    /// What was freed is allocated again, where it is as long as what is wanted: an address that
+    /// somebody remembers may hold other bytes, with checksums of their own.
+    #[must_use]
+    pub fn reusing_space(self) -> Self {
+        Self {
+            reuse: true,
             ..self
         }
     }
@@ -88,6 +99,10 @@ impl Faults {
 
     pub(super) fn loses_unflushed(&self) -> Option<Rng> {
         (self.lose != 0).then_some(Rng(self.lose))
+    }
+
+    pub(super) fn reuses_space(&self) -> bool {
+        self.reuse
     }
 
     pub(super) fn remembers_commits(&self) -> bool {

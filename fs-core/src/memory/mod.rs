@@ -63,7 +63,11 @@ impl MemoryVolume {
     pub fn with_faults(capacity: u64, faults: Faults) -> Self {
         Self {
             inodes: Mutex::new(Inodes::new()),
-            space: Mutex::new(Space::new(capacity, faults.loses_unflushed())),
+            space: Mutex::new(Space::new(
+                capacity,
+                faults.loses_unflushed(),
+                faults.reuses_space(),
+            )),
             faults,
             codecs: vec![CodecId::ZLIB, CodecId::LZO, CodecId::ZSTD],
             committed: Mutex::new(None),

@@ -30,7 +30,8 @@ impl DiskExtent {
     }
 }
 
-/// Allocates upwards and never reuses an address, so that an address names one extent for good.
+/// Allocates upwards and, unless it is told to, never reuses an address, so that an address names one
+/// extent for good.
 ///
 /// What was recorded and is referred to no more keeps its space until the next commit.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub(super) struct Space {
     next: u64,
     extents: BTreeMap<u64, DiskExtent>,
     pinned: Vec<u64>,
+    /// Address and length of what was freed, if that is used again.
+    free: Option<Vec<(u64, u64)>>,
     unflushed: Option<Unflushed>,
     /// Times that something was given back which was not allocated.
     freed_twice: u64,
@@ -57,13 +60,14 @@ struct Unflushed {
 
 impl Space {
     /// `loses`: what decides what of the writes that were not flushed a power cut loses.
-    pub(super) fn new(capacity: u64, loses: Option<Rng>) -> Self {
+    pub(super) fn new(capacity: u64, loses: Option<Rng>, reuses: bool) -> Self {
         Self {
             capacity,
             allocated: 0,
             next: SECTOR,
             extents: BTreeMap::new(),
             pinned: Vec::new(),
+            free: reuses.then(Vec::new),
             freed_twice: 0,
             unflushed: loses.map(|rng| Unflushed {
                 rng,
@@ -168,8 +172,8 @@ impl Space {
                 ),
             ));
         }
-        let at = self.next;
-        self.next += num_bytes;
+        let at = self.freed(num_bytes).unwrap_or(self.next);
+        self.next = self.next.max(at + num_bytes);
         self.allocated += num_bytes;
         self.extents.insert(
             at,
@@ -184,9 +188,21 @@ impl Space {
         Ok(at)
     }
 
+    /// What was freed of just that length, first what was so first.
+    fn freed(&mut self, num_bytes: u64) -> Option<u64> {
+        let free = self.free.as_mut()?;
+        let fits = free.iter().position(|(_, len)| *len == num_bytes)?;
+        Some(free.remove(fits).0)
+    }
+
     pub(super) fn free(&mut self, at: u64) {
         match self.extents.remove(&at) {
-            Some(extent) => self.allocated -= extent.num_bytes,
+            Some(extent) => {
+                self.allocated -= extent.num_bytes;
+                if let Some(free) = &mut self.free {
+                    free.push((at, extent.num_bytes));
+                }
+            }
             None => self.freed_twice += 1,
         }
     }

@@ -37,7 +37,7 @@ impl<V: Volume> File<V> {
     }
 
     /// Lets a reader whom writers have disturbed again and again keep them away.
-    pub(crate) fn undisturbed<R>(
+    fn undisturbed<R>(
         &self,
         offset: u64,
         len: u64,
