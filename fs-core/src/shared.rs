@@ -99,25 +99,6 @@ impl<V: Volume> Shared<V> {
         reserve()
     }
 
-    /// The same after `free` has given space back, and a commit, and before the volume can give it to
-    /// anybody else; `then` makes of it what is returned.
-    pub(crate) fn reserve_freed<T, R>(
-        &self,
-        free: impl FnOnce() -> Result<(), Error>,
-        reserve: impl FnOnce() -> Option<T>,
-        then: impl FnOnce(Option<T>) -> Option<R>,
-    ) -> Result<Option<R>, Error> {
-        let _alone = self.books.write();
-        let freed = free().and_then(|()| self.commit());
-        self.count_anew();
-        let reserved = match freed {
-            Ok(()) => reserve(),
-            Err(_) => None,
-        };
-        let reserved = then(reserved);
-        freed.map(|()| reserved)
-    }
-
     /// Keeps space for holes once more, as it was promised. The caller has the books alone.
     pub(crate) fn preallocate_again(
         &self,
@@ -164,7 +145,8 @@ impl<V: Volume> Shared<V> {
         Ok(())
     }
 
-    fn count_anew(&self) {
+    /// Tells the ledger what the volume has. The caller has the books alone.
+    pub(crate) fn count_anew(&self) {
         let counters = self.ledger.counters(Space::Data);
         let taken = counters.bytes_reserved.saturating_add(counters.bytes_used);
         let capacity = taken.saturating_add(self.volume.data_available());

@@ -7,11 +7,14 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 
+use bytes::Bytes;
 use fs_core::memory::{FaultOp, Faults};
 use fs_core::{
-    Background, ExtentKind, ExtentStore, File, Filesystem, InodeStore, MemoryVolume, PipelineStep,
+    Background, DataSpace, ExtentKind, ExtentStore, File, FileType, Filesystem, InodeStore,
+    MemoryVolume, PipelineStep,
 };
 use support::gate::*;
+use support::hooked::{Call, Hooked};
 use support::*;
 
 fn ageing() -> Background {
@@ -466,5 +469,62 @@ fn what_was_dirtied_on_its_way_did_not_age() {
         fs.volume().faults().delay(FaultOp::Write, ms(0));
         sleep(2000);
         assert_eq!(fs.cache_stats().dirty, 0);
+    });
+}
+
+/// Preallocated space was to be given up for a write. Between the look at what there is and that,
+/// another one wrote to the same window, and its bytes were given up as well. Guard: the lock in
+/// `File::reserve_preallocated` comes first.
+#[test]
+fn bytes_beside_preallocated_space_were_given_up_for_a_write() {
+    within(30, || {
+        let (writing, looked) = (Arc::new(Halt::default()), Arc::new(Halt::default()));
+        let (at_write, at_look) = (Arc::clone(&writing), Arc::clone(&looked));
+        let hook = move |call| {
+            match call {
+                Call::Write => at_write.pass(ms(20_000)),
+                // Whoever records an extent may have to wait until this is done.
+                Call::Maps(_, range) if range == (0..131_072) => at_look.pass(ms(1000)),
+                _ => {}
+            }
+            true
+        };
+        let volume = Hooked::new(MemoryVolume::new(4 << 20), hook);
+        let fs = Filesystem::builder(volume).threads(2).build().unwrap();
+        let new = |name: &[u8]| {
+            fs.create(fs.root(), name, &inode(FileType::Regular))
+                .unwrap()
+        };
+        let id = new(b"a");
+        let (f, direct) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+        f.allocate(0..128 << 10, false).unwrap();
+        writing.set();
+        let late = noise(8192, 1);
+        let bytes = Bytes::from(late.clone());
+        let writes = std::thread::spawn(move || direct.write_direct(65_536, &bytes).unwrap());
+        writing.wait_held();
+        let other = fs.open(new(b"b")).unwrap();
+        let rest = fs.volume().data_available();
+        other.write(0, &noise(rest as usize, 2)).unwrap();
+        other.fsync().unwrap();
+        looked.set();
+        let spends = std::thread::spawn(move || {
+            f.write(0, &noise(4096, 3)).unwrap();
+            f
+        });
+        looked.wait_held();
+        writing.let_go();
+        let at_look = Arc::clone(&looked);
+        let ends = std::thread::spawn(move || {
+            writes.join().unwrap();
+            at_look.let_go();
+        });
+        let f = spends.join().unwrap();
+        ends.join().unwrap();
+        f.fsync().unwrap();
+        fs.drop_caches();
+        let mut got = vec![0; 8192];
+        f.read(65_536, &mut got).unwrap();
+        assert!(got == late, "{:?}", &got[..16]);
     });
 }

@@ -244,6 +244,10 @@ impl<V: Volume> File<V> {
         range: Range<u64>,
         reserve: impl FnOnce() -> Option<R>,
     ) -> Result<Option<R>, Error> {
+        let (id, shared) = (self.inode.id, &self.shared);
+        // Alone, from the first look on: what others record in the same window is not to be given up,
+        // and what is given up is not to be had by anybody else.
+        let _alone = shared.books.write();
         // Extents end with windows, so these hold all of those that the range touches.
         let whole =
             range.start / MAX_PREALLOC * MAX_PREALLOC..range.end.next_multiple_of(MAX_PREALLOC);
@@ -269,19 +273,22 @@ impl<V: Volume> File<V> {
             })
             .filter(|rest| rest.start < rest.end)
             .collect();
-        let (id, shared) = (self.inode.id, &self.shared);
-        let free = || {
-            let mut parts = kept.iter().cloned();
-            let dropped = parts.try_for_each(|part| shared.volume.drop_extents(id, part));
+        let freed = kept.iter().cloned().try_for_each(|part| {
+            let dropped = shared.volume.drop_extents(id, part);
             dropped.map_err(Error::volume("using preallocated space"))
-        };
-        // The rest keeps its promise, or nothing is given up.
+        });
+        let freed = freed.and_then(|()| shared.commit());
+        shared.count_anew();
         let promise = |parts: &[Range<u64>]| {
             let bytes = parts.iter().map(|part| part.end - part.start).sum();
             shared.ledger.reserve(bytes, 0).ok()
         };
-        let both = || promise(&rest).and_then(|promised| Some((promised, reserve()?)));
-        shared.reserve_freed(free, both, |reserved| match reserved {
+        // The rest keeps its promise, or nothing is given up.
+        let both = match &freed {
+            Ok(()) => promise(&rest).and_then(|promised| Some((promised, reserve()?))),
+            Err(_) => None,
+        };
+        let reserved = match both {
             Some((promised, reserved)) => {
                 shared.preallocate_again(id, &rest, promised);
                 Some(reserved)
@@ -292,7 +299,8 @@ impl<V: Volume> File<V> {
                 }
                 None
             }
-        })
+        };
+        freed.map(|()| reserved)
     }
 
     /// Whether a page has neither data nor space on the volume nor anything in memory that is to be

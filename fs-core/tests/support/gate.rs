@@ -69,6 +69,48 @@ impl Gate {
     }
 }
 
+/// Holds up the next one who comes by, once it is set.
+#[derive(Default)]
+pub(crate) struct Halt {
+    state: Mutex<HaltState>,
+    changed: Condvar,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum HaltState {
+    #[default]
+    Open,
+    Set,
+    Held,
+}
+
+impl Halt {
+    pub(crate) fn set(&self) {
+        *self.state.lock().unwrap() = HaltState::Set;
+    }
+
+    /// Comes by; goes on when it is let go, or after so long.
+    pub(crate) fn pass(&self, at_most: Duration) {
+        let mut state = self.state.lock().unwrap();
+        if *state != HaltState::Set {
+            return;
+        }
+        *state = HaltState::Held;
+        let held = |state: &mut HaltState| *state == HaltState::Held;
+        let waited = self.changed.wait_timeout_while(state, at_most, held);
+        drop(waited.unwrap());
+    }
+
+    pub(crate) fn wait_held(&self) {
+        eventually(|| *self.state.lock().unwrap() == HaltState::Held);
+    }
+
+    pub(crate) fn let_go(&self) {
+        *self.state.lock().unwrap() = HaltState::Open;
+        self.changed.notify_all();
+    }
+}
+
 /// Waits for what must come, on threads that nobody can hold up.
 #[track_caller]
 pub(crate) fn eventually(mut it_is_so: impl FnMut() -> bool) {

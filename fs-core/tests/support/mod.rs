@@ -6,6 +6,7 @@
 )]
 
 pub(crate) mod gate;
+pub(crate) mod hooked;
 pub(crate) mod oracle;
 
 use bytes::Bytes;
