@@ -273,9 +273,13 @@ impl<V: Volume> File<V> {
             })
             .filter(|rest| rest.start < rest.end)
             .collect();
+        // What could not be dropped is still there, and is not to be put there again.
+        let mut given_up = 0;
         let freed = kept.iter().cloned().try_for_each(|part| {
             let dropped = shared.volume.drop_extents(id, part);
-            dropped.map_err(Error::volume("using preallocated space"))
+            dropped.map_err(Error::volume("using preallocated space"))?;
+            given_up += 1;
+            Ok(())
         });
         let freed = freed.and_then(|()| shared.commit());
         shared.count_anew();
@@ -294,8 +298,9 @@ impl<V: Volume> File<V> {
                 Some(reserved)
             }
             None => {
-                if let Some(promised) = promise(&kept) {
-                    shared.preallocate_again(id, &kept, promised);
+                let given_up = &kept[..given_up];
+                if let Some(promised) = promise(given_up) {
+                    shared.preallocate_again(id, given_up, promised);
                 }
                 None
             }
