@@ -3,10 +3,16 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use fs_core::memory::FaultOp;
-use fs_core::{ErrorKind, ExtentKind, ExtentStore, FileType, MemoryVolume, PipelineStep, Policy};
+use fs_core::{
+    DataSpace, ErrorKind, ExtentKind, ExtentStore, FileType, Filesystem, MemoryVolume,
+    PipelineStep, Policy,
+};
 use support::gate::*;
+use support::hooked::{Call, Hooked};
 use support::*;
 
 #[test]
@@ -279,5 +285,45 @@ fn a_removed_file_was_given_a_name() {
         assert_eq!(fs.lookup(fs.root(), b"b").unwrap(), None);
         drop(f);
         assert!(fs.attrs(id).is_err());
+    });
+}
+
+/// A hole was punched into preallocated space while that was given up for a write and taken again: it
+/// was there again, too. Guard: `punch_hole` shares the books.
+#[test]
+fn a_hole_in_preallocated_space_was_filled_again() {
+    within(20, || {
+        let looked = Arc::new(Halt::default());
+        let at_look = Arc::clone(&looked);
+        let hook = move |call| {
+            if let Call::Maps(_, range) = call
+                && range == (0..131_072)
+            {
+                // Whoever punches may have to wait until this is done.
+                at_look.pass(ms(1000));
+            }
+            true
+        };
+        let volume = Hooked::new(MemoryVolume::new(4 << 20), hook);
+        let fs = Filesystem::builder(volume).threads(2).build().unwrap();
+        let new = |name: &[u8]| {
+            fs.create(fs.root(), name, &inode(FileType::Regular))
+                .unwrap()
+        };
+        let id = new(b"a");
+        let (f, puncher) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+        f.allocate(0..128 << 10, false).unwrap();
+        let other = fs.open(new(b"b")).unwrap();
+        let rest = fs.volume().data_available();
+        other.write(0, &noise(rest as usize, 2)).unwrap();
+        other.fsync().unwrap();
+        looked.set();
+        let spends = std::thread::spawn(move || f.write(0, &noise(4096, 3)).unwrap());
+        looked.wait_held();
+        puncher.punch_hole(65_536..131_072).unwrap();
+        looked.let_go();
+        spends.join().unwrap();
+        let maps = fs.volume().extent_maps(id, 65_536..131_072).unwrap();
+        assert!(maps.iter().all(|m| m.kind == ExtentKind::Hole), "{maps:?}");
     });
 }

@@ -78,6 +78,8 @@ impl<V: Volume> File<V> {
         };
         let whole = range.start.next_multiple_of(PAGE_SIZE)..end;
         if whole.start < whole.end {
+            // Or else preallocated space of the window, given up for a write meanwhile, comes back here.
+            let _books = self.shared.books.read();
             let dropped = self
                 .shared
                 .volume
