@@ -19,7 +19,7 @@ use crate::shared::Shared;
 use crate::stats::add;
 use crate::sync::Arc;
 use crate::under_writeback::UnderWriteback;
-use crate::volume::{FileExtent, StoredExtent, Volume, VolumeError};
+use crate::volume::{FileExtent, StoredExtent, Volume, VolumeError, VolumeErrorKind};
 use crate::writer::{Submitted, WriteJob};
 
 /// Neighbouring raw pieces of one claim, which become one extent.
@@ -35,6 +35,22 @@ struct RawPart<V: Volume> {
     data: Bytes,
     checksums: Bytes,
     permit: Option<Permit>,
+}
+
+impl<V: Volume> RawPart<V> {
+    /// Takes its first `len` bytes, whole sectors, out; something stays.
+    fn split_to(&mut self, len: u64, sector: u64) -> Self {
+        let sectors = self.data.len() / sector as usize;
+        let checksum = self.checksums.len() / sectors;
+        let at = self.claim.range().start + len;
+        Self {
+            pages: self.pages.split_to(at),
+            claim: self.claim.split_to(at),
+            data: self.data.split_to(len as usize),
+            checksums: self.checksums.split_to(checksum * (len / sector) as usize),
+            permit: self.permit.as_mut().map(|permit| permit.split(len)),
+        }
+    }
 }
 
 /// What a range has with it on its way.
@@ -55,14 +71,9 @@ impl<V: Volume> Piece<V> {
         let permit = self.permit.take();
         let prepared = self.unless_outgrown(&claim, prepared);
         let counters = &shared.counters;
-        let counter = match &prepared {
-            Prepared::Raw { .. } => &counters.pieces_raw,
-            Prepared::Compressed { .. } => &counters.pieces_compressed,
-            Prepared::Inline { .. } => &counters.pieces_inline,
-        };
-        add(counter, 1);
         match prepared {
             Prepared::Raw { checksums } => {
+                add(&counters.pieces_raw, 1);
                 let run = run.get_or_insert_with(|| RawRun {
                     inode: Arc::clone(&self.inode),
                     claim_number: self.claim_number,
@@ -82,16 +93,17 @@ impl<V: Volume> Piece<V> {
                 checksums,
             } => {
                 shared.submit_run(run.take());
-                // The source is not needed any more; the copy is.
-                self.snapshot = Bytes::new();
-                let permit = permit.map(|mut permit| {
-                    permit.shrink(data.len() as u64);
-                    permit
-                });
                 let disk_num_bytes = data.len() as u64;
                 let _books = shared.books.read();
                 match shared.volume.allocate(disk_num_bytes) {
                     Ok(at) => {
+                        add(&counters.pieces_compressed, 1);
+                        // The source is not needed any more; the copy is.
+                        self.snapshot = Bytes::new();
+                        let permit = permit.map(|mut permit| {
+                            permit.shrink(disk_num_bytes);
+                            permit
+                        });
                         let stored = StoredExtent {
                             at,
                             disk_num_bytes,
@@ -106,11 +118,26 @@ impl<V: Volume> Piece<V> {
                         };
                         shared.submit_extent(&self.inode, on_way, stored, data, checksums);
                     }
-                    Err(error) => shared.no_space(&self.inode, claim, pages, &error),
+                    // Raw it can be cut. There is as much as that, for it was promised.
+                    Err(_) => {
+                        add(&counters.pieces_raw, 1);
+                        let range = claim.range();
+                        shared.observe(self.inode.id, &range, PipelineStep::KeptRaw);
+                        let data = std::mem::take(&mut self.snapshot);
+                        let part = RawPart {
+                            claim,
+                            pages,
+                            checksums: shared.volume.checksum(&data),
+                            data,
+                            permit,
+                        };
+                        shared.submit_cut(&self.inode, part);
+                    }
                 }
             }
             Prepared::Inline { codec, data } => {
                 shared.submit_run(run.take());
+                add(&counters.pieces_inline, 1);
                 let on_way = OnWay {
                     claim,
                     pages: smallvec![pages],
@@ -162,18 +189,33 @@ impl<V: Volume> Shared<V> {
         match self.volume.allocate(bytes as u64) {
             Ok(at) => self.submit_parts(&run.inode, run.parts, at),
             // If there is no room for it in one place, there may be for its parts.
-            Err(_) if run.parts.len() > 1 => {
+            Err(_) => {
                 for part in run.parts {
-                    match self.volume.allocate(part.data.len() as u64) {
-                        Ok(at) => self.submit_parts(&run.inode, vec![part], at),
-                        Err(error) => self.no_space(&run.inode, part.claim, part.pages, &error),
-                    }
+                    self.submit_cut(&run.inode, part);
                 }
             }
-            Err(error) => {
-                for part in run.parts {
-                    self.no_space(&run.inode, part.claim, part.pages, &error);
+        }
+    }
+
+    /// Submits a part, cut smaller and smaller as long as there is no room for it in one place. The
+    /// caller has the books.
+    fn submit_cut(self: &Arc<Self>, inode: &Arc<Inode>, part: RawPart<V>) {
+        let sector = u64::from(self.limits.sector_size);
+        let mut rest = part;
+        let mut most = u64::MAX;
+        loop {
+            let whole = rest.data.len() as u64;
+            let len = whole.min(most);
+            match self.volume.allocate(len) {
+                Ok(at) if len == whole => return self.submit_parts(inode, vec![rest], at),
+                Ok(at) => {
+                    let part = rest.split_to(len, sector);
+                    self.submit_parts(inode, vec![part], at);
                 }
+                Err(error) if error.kind() == VolumeErrorKind::NoSpace && len > sector => {
+                    most = (len / 2).next_multiple_of(sector);
+                }
+                Err(error) => return self.no_space(inode, rest.claim, rest.pages, &error),
             }
         }
     }

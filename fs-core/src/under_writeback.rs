@@ -32,6 +32,13 @@ impl<V: Volume> UnderWriteback<V> {
         }
     }
 
+    /// Takes those before `at`, which is within them, out.
+    pub(crate) fn split_to(&mut self, at: u64) -> Self {
+        let before = self.range.start..at;
+        self.range.start = at;
+        Self::new(&self.shared, &self.inode, before)
+    }
+
     /// The device has them, or their inode was told that it hasn't.
     pub(crate) fn end(mut self) {
         self.ended = true;

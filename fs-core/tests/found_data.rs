@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fs_core::memory::{FaultOp, Faults};
 use fs_core::{
     Background, DataSpace, ExtentKind, ExtentStore, File, FileType, Filesystem, InodeStore,
-    MemoryVolume, PipelineStep,
+    MemoryVolume, PipelineStep, Policy,
 };
 use support::gate::*;
 use support::hooked::{Call, Hooked};
@@ -526,5 +526,38 @@ fn bytes_beside_preallocated_space_were_given_up_for_a_write() {
         let mut got = vec![0; 8192];
         f.read(65_536, &mut got).unwrap();
         assert!(got == late, "{:?}", &got[..16]);
+    });
+}
+
+/// Space had been promised, and there was as much, but not in one place as long as a piece: what was
+/// written was lost. Guards: the halves in `Shared::submit_part`, and raw for what is compressed.
+#[test]
+fn data_was_lost_where_free_space_was_in_small_parts() {
+    within(30, || {
+        for policy in [Policy::Never, Policy::Always(ZSTD)] {
+            let hook = |call| !matches!(call, Call::Allocate(len) if len > 12 << 10);
+            let volume = Hooked::new(MemoryVolume::new(4 << 20), hook);
+            let fs = Filesystem::builder(volume).policy(policy).build().unwrap();
+            let new = inode(FileType::Regular);
+            let id = fs.create(fs.root(), b"a", &new).unwrap();
+            let f = fs.open(id).unwrap();
+            let mut held = noise(200_000, 1);
+            // Compressed, and still longer than 12 KiB.
+            held.resize(262_144, 0);
+            held.extend(noise(40_000, 2));
+            f.write(0, &held).unwrap();
+            f.fsync().unwrap();
+            fs.drop_caches();
+            let mut got = vec![1; held.len()];
+            let mut done = 0;
+            while done < got.len() {
+                done += f.read(done as u64, &mut got[done..]).unwrap();
+            }
+            assert!(got == held);
+            drop(f);
+            let volume = fs.volume().inner.bytes_allocated();
+            assert_eq!(volume, 303_104);
+            fs.check_idle().unwrap();
+        }
     });
 }
