@@ -35,6 +35,8 @@ pub(crate) struct Inode {
     pub(crate) unlinked: AtomicBool,
     /// Its content is not to be stored in the tree: it has extents besides.
     pub(crate) no_inline: AtomicBool,
+    /// Nor is any of it there, as somebody found who looked.
+    pub(crate) left_tree: AtomicBool,
     /// What others wait for, to store a size afterwards.
     reaches: Mutex<Vec<Weak<AtomicU64>>>,
     /// There may be extents behind its size: what it grew by entered the trees, and before its size
@@ -78,6 +80,7 @@ impl Inode {
             parting: AtomicBool::new(false),
             unlinked: AtomicBool::new(false),
             no_inline: AtomicBool::new(false),
+            left_tree: AtomicBool::new(false),
             reaches: Mutex::default(),
             lost_tail: AtomicBool::new(false),
             dirty_since: AtomicU64::new(0),

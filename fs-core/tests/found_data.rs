@@ -204,6 +204,35 @@ fn lost_bytes_came_back_when_the_file_grew() {
     });
 }
 
+/// All that a file had was lost with its size, but was in the tree. Nothing could be allocated for it, or
+/// written past the cache, for that could not be moved out. Guard: `drop_lost_tail` before
+/// `leave_the_tree`.
+#[test]
+fn lost_content_in_the_tree_was_in_the_way() {
+    within(20, || {
+        for direct in [false, true] {
+            let fs = filesystem(remembering());
+            let id = new_file(&fs, "a");
+            let other = fs.open(new_file(&fs, "b")).unwrap();
+            other.fsync().unwrap();
+            let f = fs.open(id).unwrap();
+            f.write(0, &text(200)).unwrap();
+            f.sync_range(0..u64::MAX, true).unwrap();
+            other.fsync().unwrap();
+            drop((f, other));
+            let fs = filesystem(fs.into_volume().unwrap().after_power_cut());
+            let f = fs.open(id).unwrap();
+            assert_eq!(f.size(), 0, "what the test needs");
+            match direct {
+                true => f.write_direct(4096, &vec![0; 4096].into()).unwrap(),
+                false => f.allocate(0..8192, false).unwrap(),
+            }
+            fs.drop_caches();
+            assert!(content(&fs, id) == [0; 8192], "direct: {direct}");
+        }
+    });
+}
+
 /// Who read past the cache had looked up where the bytes are; what was there was freed, and another file
 /// got the space: it was read instead, and its checksums were right. Who reads through the cache finds
 /// out. Guard: the lock in `File::read_direct`.

@@ -122,6 +122,35 @@ fn preallocated_space_was_put_beside_content_in_the_tree() {
     });
 }
 
+/// A file in the tree was cut, so that it took more bytes there than it had. Opened anew it was taken
+/// for one that had left the tree long ago. Guard: `File::leave_the_tree` looks once.
+#[test]
+fn preallocated_space_was_put_beside_content_that_had_been_cut() {
+    within(20, || {
+        for direct in [false, true] {
+            let (fs, id, f) = roomy_file();
+            f.write(0, &text(200)).unwrap();
+            f.fsync().unwrap();
+            f.set_size(10).unwrap();
+            drop(f);
+            fs.sync().unwrap();
+            let f = fs.open(id).unwrap();
+            if direct {
+                f.write_direct(4096, &Bytes::from(noise(4096, 1))).unwrap();
+            } else {
+                f.allocate(4096..1 << 20, true).unwrap();
+            }
+            let maps = fs.volume().extent_maps(id, 0..4096).unwrap();
+            let inline = |kind: &ExtentKind<_>| matches!(kind, ExtentKind::Inline { .. });
+            assert!(!maps.iter().any(|m| inline(&m.kind)), "direct: {direct}");
+            assert!(content(&fs, id)[..10] == text(10));
+            f.fsync().unwrap();
+            fs.drop_caches();
+            assert!(content(&fs, id)[..10] == text(10));
+        }
+    });
+}
+
 #[test]
 fn a_file_removed_while_it_was_claimed_stayed() {
     within(20, || {

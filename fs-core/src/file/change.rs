@@ -121,8 +121,8 @@ impl<V: Volume> File<V> {
             });
         }
         let _guard = self.lock(0..u64::MAX);
-        self.leave_the_tree()?;
         self.drop_lost_tail(range.end)?;
+        self.leave_the_tree()?;
         let pages = Self::pages(&range);
         self.shared
             .wait_range(&self.inode, pages.clone(), Until::Clean);
@@ -167,12 +167,13 @@ impl<V: Volume> File<V> {
     /// Makes extents of content that is in the tree, or on its way there, before others are put beside
     /// it. The caller keeps writers away from the first page unless that was done before.
     pub(super) fn leave_the_tree(&self) -> Result<(), Error> {
-        if self.inode.no_inline.load(Ordering::Acquire) {
+        // That it is not planned says nothing of what there is: it may be longer than the file.
+        if self.inode.left_tree.load(Ordering::Acquire) {
             return Ok(());
         }
         let head = 0..PAGE_SIZE;
         // From now on it is not planned any more; what was planned before ends here.
-        self.inode.no_inline.store(true, Ordering::Release);
+        let before = self.inode.no_inline.swap(true, Ordering::AcqRel);
         self.shared
             .wait_range(&self.inode, head.clone(), Until::Clean);
         let left = (|| {
@@ -185,9 +186,10 @@ impl<V: Volume> File<V> {
             self.has_inline()
         })();
         if let Ok(false) = left {
+            self.inode.left_tree.store(true, Ordering::Release);
             return Ok(());
         }
-        self.inode.no_inline.store(false, Ordering::Release);
+        self.inode.no_inline.store(before, Ordering::Release);
         left?;
         self.told()?;
         Err(Error::WrongType {

@@ -31,12 +31,12 @@ impl<V: Volume> File<V> {
         let end = self.end_of(offset, len)?;
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("write_direct", ino, offset, len).entered();
-        let _guard = match self.inode.no_inline.load(Ordering::Acquire) {
+        let _guard = match self.inode.left_tree.load(Ordering::Acquire) {
             true => self.lock_to_write(offset..end),
             false => self.lock(0..end),
         };
-        self.leave_the_tree()?;
         self.drop_lost_tail(end)?;
+        self.leave_the_tree()?;
         self.pin_tail(offset)?;
         let waited = Self::pages(&(offset..end));
         self.shared.wait_range(&self.inode, waited, Until::Clean);
