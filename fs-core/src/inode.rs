@@ -124,6 +124,11 @@ impl Inode {
         self.attrs_dirty.store(true, Ordering::Release);
     }
 
+    /// Nobody can want anything of it any more. The caller has the table of inodes.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.unlinked.load(Ordering::Acquire) && self.opens.load(Ordering::Relaxed) == 0
+    }
+
     /// Nothing is on its way, and nobody has to be told of anything.
     pub(crate) fn is_settled(&self) -> bool {
         self.delalloc.is_settled() && self.ordered.is_empty() && !self.failures.lock().is_untold()

@@ -22,7 +22,7 @@ use crate::read::VolumeDisk;
 use crate::stats::{Counters, add};
 use crate::submit::RawRun;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, RwLock};
-use crate::volume::{FileType, InodeId, Volume, VolumeLimits};
+use crate::volume::{FileType, InodeId, Volume, VolumeError, VolumeErrorKind, VolumeLimits};
 use crate::writer::Writer;
 
 /// The parts. The queue holds the pool.
@@ -170,6 +170,11 @@ impl<V: Volume> Shared<V> {
     pub(crate) fn open(&self, id: InodeId) -> Result<Arc<Inode>, Error> {
         let mut inodes = self.inodes.lock();
         let inode = match inodes.entry(id) {
+            // It has no name and nobody has it open: it is emptied, and waits for what is on its way.
+            Entry::Occupied(there) if there.get().is_gone() => {
+                let why = VolumeError::new(VolumeErrorKind::NotFound, "it was removed");
+                return Err(Error::volume("opening")(why));
+            }
             Entry::Occupied(there) => Arc::clone(there.get()),
             Entry::Vacant(free) => Arc::clone(free.insert(self.load(id)?)),
         };

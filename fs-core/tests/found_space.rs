@@ -151,6 +151,29 @@ fn preallocated_space_was_put_beside_content_that_had_been_cut() {
     });
 }
 
+/// A file that had just been removed, and of which something was still on its way, could be opened, and
+/// was empty. Guard: the look at `unlinked` in `Shared::open`.
+#[test]
+fn a_removed_file_was_opened_and_was_empty() {
+    within(20, || {
+        let (fs, gate) = gated(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.write(0, &noise(100_000, 1)).unwrap();
+        gate.shut(PipelineStep::Finished, id.ino);
+        f.sync_range(0..u64::MAX, false).unwrap();
+        gate.wait_inside();
+        fs.unlink(fs.root(), b"a").unwrap();
+        // Somebody has it open, and so may others.
+        assert_eq!(fs.open(id).unwrap().size(), 100_000);
+        drop(f);
+        let opened = fs.open(id).map(|f| f.size());
+        gate.open();
+        assert_eq!(opened.unwrap_err().kind(), ErrorKind::NotFound);
+        eventually(|| fs.attrs(id).is_err());
+    });
+}
+
 #[test]
 fn a_file_removed_while_it_was_claimed_stayed() {
     within(20, || {
