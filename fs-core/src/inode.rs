@@ -37,6 +37,8 @@ pub(crate) struct Inode {
     pub(crate) no_inline: AtomicBool,
     /// Nor is any of it there, as somebody found who looked.
     pub(crate) left_tree: AtomicBool,
+    /// Its size, as soon as what it grew by is dirty, and not only in the cache, or needs no writing.
+    grown_to: AtomicU64,
     /// What others wait for, to store a size afterwards.
     reaches: Mutex<Vec<Weak<AtomicU64>>>,
     /// There may be extents behind its size: what it grew by entered the trees, and before its size
@@ -81,6 +83,7 @@ impl Inode {
             unlinked: AtomicBool::new(false),
             no_inline: AtomicBool::new(false),
             left_tree: AtomicBool::new(false),
+            grown_to: AtomicU64::new(size),
             reaches: Mutex::default(),
             lost_tail: AtomicBool::new(false),
             dirty_since: AtomicU64::new(0),
@@ -97,14 +100,23 @@ impl Inode {
     pub(crate) fn reach(&self) -> Reach {
         let mut reaches = self.reaches.lock();
         reaches.retain(|reach| reach.strong_count() > 0);
-        let reach = Arc::new(AtomicU64::new(self.size()));
+        let size = self.grown_to.load(Ordering::Acquire);
+        let reach = Arc::new(AtomicU64::new(size));
         reaches.push(Arc::downgrade(&reach));
         Reach(reach)
     }
 
+    /// What it has before `end` can be waited for, as far as it is not on the device. The caller keeps
+    /// others from letting it grow if this does.
+    pub(crate) fn grew_to(&self, end: u64) {
+        self.grown_to.fetch_max(end, Ordering::AcqRel);
+    }
+
     /// It was cut at `size`, which is its size now.
     pub(crate) fn cut_at(&self, size: u64) {
-        for reach in self.reaches.lock().iter().filter_map(Weak::upgrade) {
+        let reaches = self.reaches.lock();
+        self.grown_to.store(size, Ordering::Release);
+        for reach in reaches.iter().filter_map(Weak::upgrade) {
             reach.fetch_min(size, Ordering::AcqRel);
         }
     }

@@ -8,7 +8,10 @@ use shuttle::thread::{self, JoinHandle};
 
 use crate::memory::Faults;
 use crate::sync::Arc;
-use crate::{File, FileType, Filesystem, InodeId, InodeStore, MemoryVolume, NewInode, Timestamp};
+use crate::{
+    ExtentKind, ExtentStore, File, FileType, Filesystem, InodeId, InodeStore, MemoryVolume,
+    NewInode, Timestamp,
+};
 
 /// Runs a model under random schedules and under ones with few preemptions.
 fn check(model: impl Fn() + Send + Sync + Copy + 'static) {
@@ -179,6 +182,25 @@ fn whoever_syncs_second_has_it_as_well() {
         assert_eq!(stored.size, 2 * P);
         other.join().unwrap();
         assert_eq!(model.after_power_cut(), [1, 2]);
+    });
+}
+
+/// A file is longer before its writer says that the new bytes are dirty. Who syncs in between has not
+/// waited for them, and must not store the size. Guard: `Inode::reach` counts what was said to be dirty.
+#[test]
+fn fsync_stored_the_size_of_an_append_that_was_not_dirty() {
+    check(|| {
+        let model = Model::new(1);
+        model.write(0, 2);
+        let appends = model.spawn(|model| model.write(1, 3));
+        model.file.fsync().unwrap();
+        let volume = model.fs.volume();
+        volume.power_cut();
+        let size = volume.attrs(model.id).unwrap().size;
+        let maps = volume.extent_maps(model.id, 0..size).unwrap();
+        join([appends]);
+        let holes = maps.iter().any(|map| map.kind == ExtentKind::Hole);
+        assert!(!holes, "{size} bytes, {maps:?}");
     });
 }
 

@@ -37,6 +37,7 @@ impl<V: Volume> File<V> {
             // Also within the last page: nobody writes what the file grows by.
             self.pin_tail(u64::MAX)?;
             self.inode.mapping.truncate(size);
+            self.inode.grew_to(size);
             self.inode.touch();
             return Ok(());
         }
@@ -143,6 +144,7 @@ impl<V: Volume> File<V> {
         if !keep_size && range.end > self.size() {
             self.pin_tail(u64::MAX)?;
             self.inode.mapping.extend(range.end);
+            self.inode.grew_to(range.end);
         }
         self.inode.touch();
         Ok(())

@@ -50,6 +50,7 @@ impl<V: Volume> File<V> {
             self.inode.mapping.invalidate(part.clone());
             written?;
             self.inode.mapping.extend(part.end);
+            self.inode.grew_to(part.end);
             self.inode.touch();
             at = part.end;
         }

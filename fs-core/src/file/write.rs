@@ -120,6 +120,7 @@ impl<V: Volume> File<V> {
                     .delalloc
                     .dirty(dirtied.clone(), reservation)
                     .ignore();
+                self.inode.grew_to(at + put);
                 self.shared.grows_old(&self.inode);
                 self.shared
                     .observe(self.inode.id, &dirtied, PipelineStep::Dirtied);
