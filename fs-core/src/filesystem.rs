@@ -188,9 +188,11 @@ impl<V: Volume> Filesystem<V> {
         let inherited = volume
             .policy(dir)
             .map_err(Error::volume("reading a policy"))?;
-        let id = volume
-            .create(dir, name, new)
-            .map_err(Error::volume("creating an inode"))?;
+        // The directory's times change along.
+        let attrs = self.shared.attrs.lock();
+        let created = volume.create(dir, name, new);
+        drop(attrs);
+        let id = created.map_err(Error::volume("creating an inode"))?;
         if inherited.is_some()
             && let Err(error) = volume.put_policy(id, inherited)
         {
@@ -213,7 +215,10 @@ impl<V: Volume> Filesystem<V> {
         let _span = tracing::debug_span!("unlink", dir = dir.ino).entered();
         let shared = &self.shared;
         shared.will_change(600 + 2 * name.len() as u64);
+        let attrs = shared.attrs.lock();
         let unlinked = shared.volume.unlink(dir, name);
+        // The table's lock comes before this one.
+        drop(attrs);
         let Unlinked { id, last } = unlinked.map_err(Error::volume("removing a name"))?;
         if !last {
             return Ok(());
@@ -268,6 +273,7 @@ impl<V: Volume> Filesystem<V> {
     pub fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> Result<(), Error> {
         // Four items, and an inode that may be of a commit long ago, whose leaf is copied.
         self.shared.will_change(1200 + 3 * name.len() as u64);
+        let _attrs = self.shared.attrs.lock();
         let linked = self.shared.volume.link(id, dir, name);
         linked.map_err(Error::volume("linking"))
     }

@@ -38,7 +38,8 @@ pub(crate) struct Shared<V: Volume> {
     pub(crate) workspaces: Arc<Workspaces>,
     pub(crate) policy: Policy,
     pub(crate) inodes: Mutex<HashMap<InodeId, Arc<Inode>, RandomState>>,
-    /// Held by whoever changes attributes, from reading them to storing them.
+    /// Held by whoever changes attributes, from reading them to storing them, and by whoever lets the
+    /// volume change them.
     pub(crate) attrs: Mutex<()>,
     /// Raw pieces of the claim whose ordered parts run now, not yet submitted. Taken by the
     /// ordered part alone.

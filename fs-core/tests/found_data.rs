@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fs_core::memory::{FaultOp, Faults};
 use fs_core::{
     Background, DataSpace, ExtentKind, ExtentStore, File, FileType, Filesystem, InodeStore,
-    MemoryVolume, PipelineStep, Policy,
+    MemoryVolume, NewInode, PipelineStep, Policy, SetAttrs, Timestamp,
 };
 use support::gate::*;
 use support::hooked::{Call, Hooked};
@@ -230,6 +230,38 @@ fn lost_content_in_the_tree_was_in_the_way() {
             fs.drop_caches();
             assert!(content(&fs, id) == [0; 8192], "direct: {direct}");
         }
+    });
+}
+
+/// Attributes of a directory were changed while a file was made in it: its times were those of before
+/// again. Guard: the lock of attributes in `Filesystem::create`.
+#[test]
+fn a_directory_had_not_changed_when_a_file_was_made() {
+    within(20, || {
+        let fs = filesystem(MemoryVolume::new(u64::MAX));
+        let seen = || fs.volume().faults().seen(FaultOp::Metadata);
+        let before = seen();
+        fs.volume().faults().delay(FaultOp::Metadata, ms(500));
+        let changes = fs.clone();
+        let changes = std::thread::spawn(move || {
+            let mode = Some(0o700);
+            let set = SetAttrs {
+                mode,
+                ..SetAttrs::default()
+            };
+            changes.set_attrs(changes.root(), &set).unwrap();
+        });
+        eventually(|| seen() > before);
+        fs.volume().faults().delay(FaultOp::Metadata, ms(0));
+        let now = Timestamp { secs: 7, nanos: 0 };
+        let new = NewInode {
+            ctime: now,
+            ..inode(FileType::Regular)
+        };
+        fs.create(fs.root(), b"a", &new).unwrap();
+        changes.join().unwrap();
+        let attrs = fs.attrs(fs.root()).unwrap();
+        assert_eq!((attrs.mtime, attrs.mode), (now, 0o700));
     });
 }
 
