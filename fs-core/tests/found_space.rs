@@ -379,3 +379,25 @@ fn a_hole_in_preallocated_space_was_filled_again() {
         assert!(maps.iter().all(|m| m.kind == ExtentKind::Hole), "{maps:?}");
     });
 }
+
+/// There was as much free space as a direct write needs, but not in one place. Guard: the halves in
+/// `File::write_direct`.
+#[test]
+fn a_direct_write_found_no_room_where_free_space_was_in_small_parts() {
+    within(20, || {
+        let hook = |call| !matches!(call, Call::Allocate(len) if len > 12 << 10);
+        let volume = Hooked::new(MemoryVolume::new(4 << 20), hook);
+        let fs = Filesystem::builder(volume).build().unwrap();
+        let new = inode(FileType::Regular);
+        let id = fs.create(fs.root(), b"a", &new).unwrap();
+        let f = fs.open(id).unwrap();
+        let held = Bytes::from(noise(200 << 10, 1));
+        f.write_direct(0, &held).unwrap();
+        assert!(f.read_direct(0, 1 << 20).unwrap().concat() == held);
+        fs.check_idle().unwrap();
+        fs.unlink(fs.root(), b"a").unwrap();
+        drop(f);
+        fs.sync().unwrap();
+        assert_eq!(fs.volume().inner.bytes_allocated(), 0);
+    });
+}

@@ -6,7 +6,7 @@ use pagecache::Mapping;
 use readpath::ReadContents;
 
 use super::File;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::sync::Ordering;
 use crate::volume::{FileExtent, StoredExtent, Volume};
 use crate::writeback::MAX_CLAIM;
@@ -41,11 +41,21 @@ impl<V: Volume> File<V> {
         let waited = Self::pages(&(offset..end));
         self.shared.wait_range(&self.inode, waited, Until::Clean);
         let mut at = offset;
+        let mut most = MAX_CLAIM;
         while at < end {
-            let part = at..end.min(at + MAX_CLAIM);
+            let part = at..end.min(at + most);
             let bytes = data.slice((part.start - offset) as usize..(part.end - offset) as usize);
             let reservation = self.reserve(part.clone())?;
             let written = self.write_extent(at, bytes, reservation);
+            let len = part.end - part.start;
+            if let Err(error) = &written
+                && error.kind() == ErrorKind::NoSpace
+                && len > sector
+            {
+                // There may be room for it in smaller parts.
+                most = (len / 2).next_multiple_of(sector);
+                continue;
+            }
             // Also of a part that failed: what is on the device is not known then.
             self.inode.mapping.invalidate(part.clone());
             written?;
@@ -97,8 +107,9 @@ impl<V: Volume> File<V> {
     }
 
     /// The bytes of a range as the device has them, after what is dirty was written; nothing stays
-    /// in the cache. Fewer at the end of the file, or before a page that cannot be read. Writers of the
-    /// range wait meanwhile.
+    /// in the cache. Fewer at the end of the file, or before a page that cannot be read.
+    ///
+    /// Waits for writers of the range, and they for it; so the source of such a write must not call it.
     ///
     /// # Errors
     ///
