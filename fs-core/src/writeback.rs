@@ -49,27 +49,36 @@ impl<V: Volume> Shared<V> {
         wbc.nr_written()
     }
 
-    fn queue_claim(self: &Arc<Self>, inode: &Arc<Inode>, mut claim: Claim) {
-        self.observe(inode.id, &claim.range(), PipelineStep::Claimed);
+    fn queue_claim(self: &Arc<Self>, inode: &Arc<Inode>, claim: Claim) {
+        let range = claim.range();
+        let mut unqueued = Unqueued {
+            last: None,
+            part: None,
+            rest: Some(claim),
+        };
+        self.observe(inode.id, &range, PipelineStep::Claimed);
         let claim_number = self.claims.fetch_add(1, Ordering::Relaxed);
         let i_size = inode.mapping.size();
-        let pieces = plan_pieces(claim.range(), i_size);
+        let pieces = plan_pieces(range.clone(), i_size);
         if !pieces.past_eof().is_empty() {
             inode.mapping.discard(pieces.past_eof());
         }
         // For all of it at once: who waited for the next piece's bytes with those of the last one in
         // hand could wait for others who do the same.
-        let bytes = claim.range().end - claim.range().start;
+        let bytes = range.end - range.start;
         let mut permits = self.budget.acquire_helping(bytes, self.queue.pool());
-        let mut last = None;
         for piece in pieces {
-            let mut part = claim.split_to(piece.range.end);
+            let Some(rest) = &mut unqueued.rest else {
+                break;
+            };
+            let part = unqueued.part.insert(rest.split_to(piece.range.end));
             let mut permit = Some(permits.split(piece.range.end - piece.range.start));
             while !part.range().is_empty() {
-                let Some(snapshot) = claim_pages(inode, &mut part) else {
+                let Some(snapshot) = claim_pages(inode, part) else {
                     break;
                 };
                 let range = snapshot.range();
+                let pages = UnderWriteback::new(self, inode, range.clone());
                 self.observe(inode.id, &range, PipelineStep::Queued);
                 // Size and content of one moment: another one's size would cut off what was
                 // written since, or show what was not.
@@ -77,7 +86,6 @@ impl<V: Volume> Shared<V> {
                     .file_size
                     .min(range.end)
                     .saturating_sub(range.start);
-                let pages = UnderWriteback::new(self, inode, range.clone());
                 let next = Piece {
                     shared: Arc::clone(self),
                     inode: Arc::clone(inode),
@@ -91,15 +99,13 @@ impl<V: Volume> Shared<V> {
                     permit: permit.take(),
                     prepared: None,
                 };
-                if let Some(piece) = last.replace(next) {
+                if let Some(piece) = unqueued.last.replace(next) {
                     self.queue.push(piece);
                 }
             }
         }
-        if let Some(mut piece) = last {
-            piece.last_of_claim = true;
-            self.queue.push(piece);
-        }
+        // Of what is left no page is dirty.
+        (unqueued.part, unqueued.rest) = (None, None);
     }
 
     /// Waits until the cache has room for `bytes` more, and lends a hand with what takes it.
@@ -161,6 +167,31 @@ impl<V: Volume> Shared<V> {
         // A failure is recorded at the inode, where each handle is told. What failed is clean, so
         // that there is an end to looking again.
         while wait_for_range(&writeback, range.clone(), until).is_err() && until == Until::Clean {}
+    }
+}
+
+/// What of a claim is not queued. Should whoever queues it panic, then what is queued does not wait for
+/// the rest, which is dirty once more.
+struct Unqueued<V: Volume> {
+    /// Queued as soon as it is known whether it is the last one.
+    last: Option<Piece<V>>,
+    /// Of the piece that is cut out.
+    part: Option<Claim>,
+    rest: Option<Claim>,
+}
+
+impl<V: Volume> Drop for Unqueued<V> {
+    fn drop(&mut self) {
+        if let Some(mut piece) = self.last.take() {
+            piece.last_of_claim = true;
+            let shared = Arc::clone(&piece.shared);
+            shared.queue.push(piece);
+        }
+        for claim in [self.part.take(), self.rest.take()].into_iter().flatten() {
+            if !claim.range().is_empty() {
+                claim.redirty();
+            }
+        }
     }
 }
 

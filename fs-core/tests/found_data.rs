@@ -497,6 +497,37 @@ fn a_panic_on_the_writer_thread_hung_all_others() {
     });
 }
 
+/// Whoever queued a claim panicked in the middle of it. What of it was queued before waited for the rest,
+/// and who synced for both. Guards: `Unqueued`, and pages that are owned before anybody sees them.
+#[test]
+fn a_panic_between_two_pieces_hung_who_synced() {
+    within(20, || {
+        let once = AtomicBool::new(false);
+        let fs = builder(MemoryVolume::new(u64::MAX))
+            .policy(Policy::Never)
+            .observe(move |e| {
+                let third = e.step == PipelineStep::Queued && e.range.start == 262_144;
+                assert!(!third || once.swap(true, SeqCst), "observer");
+            })
+            .build()
+            .unwrap();
+        let id = new_file(&fs, "a");
+        let (a, b) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+        let held = noise(500_000, 1);
+        a.write(0, &held).unwrap();
+        let panics = std::thread::spawn(move || a.sync_range(0..u64::MAX, false));
+        assert!(panics.join().is_err());
+        // What was not queued is lost, and told.
+        assert!(b.fsync().is_err());
+        b.write(262_144, &held[262_144..]).unwrap();
+        b.fsync().unwrap();
+        fs.drop_caches();
+        assert!(content(&fs, id) == held);
+        drop(b);
+        fs.unmount().unwrap();
+    });
+}
+
 #[test]
 fn zeroes_of_a_punched_page_did_not_age() {
     within(20, || {
