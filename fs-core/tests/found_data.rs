@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 
@@ -576,7 +577,13 @@ fn bytes_beside_preallocated_space_were_given_up_for_a_write() {
             match call {
                 Call::Write => at_write.pass(ms(20_000)),
                 // Whoever records an extent may have to wait until this is done.
-                Call::Maps(_, range) if range == (0..131_072) => at_look.pass(ms(1000)),
+                Call::Maps(
+                    _,
+                    Range {
+                        start: 0,
+                        end: 131_072,
+                    },
+                ) => at_look.pass(ms(1000)),
                 _ => {}
             }
             true

@@ -267,32 +267,32 @@ fn no_room_is_an_error_and_leaves_nothing() {
 #[test]
 fn an_interrupt_leaves_nothing() {
     use rustix::process::{Pid, Signal, kill_process};
+    let temp = tempfile::tempdir().unwrap();
+    let dir = temp.path().join("dir");
+    fs::create_dir(&dir).unwrap();
+    // Work for a while: compressed holes are too fast to be met.
+    for number in 0..20_000 {
+        fs::write(dir.join(number.to_string()), tree::text(3000)).unwrap();
+    }
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let temp = tempfile::tempdir().unwrap();
-        let dir = temp.path().join("dir");
-        fs::create_dir(&dir).unwrap();
-        // A file that never ends while we wait: compressed holes are too fast to be met.
-        for number in 0..20_000 {
-            fs::write(dir.join(number.to_string()), tree::text(3000)).unwrap();
-        }
-        let out = temp.path().join("images");
-        fs::create_dir(&out).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ubtrfs"))
-            .args(["pack", "-q", "-c", "zstd:15"])
-            .args([&dir, &out.join("image")])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(Duration::from_millis(150));
-        let pid = Pid::from_child(&child);
-        let _ = kill_process(pid, signal);
-        let status = child.wait().unwrap();
-        assert_eq!(
-            status.code(),
-            Some(1),
-            "{signal:?}: too fast to be interrupted?"
-        );
-        assert!(names(&out).is_empty());
+        // On a busy machine we may come before it listens, or when it has ended.
+        let interrupted = (1..=10).any(|attempt| {
+            let out = temp.path().join(format!("{signal:?}{attempt}"));
+            fs::create_dir(&out).unwrap();
+            let mut child = Command::new(env!("CARGO_BIN_EXE_ubtrfs"))
+                .args(["pack", "-q", "-c", "zstd:15"])
+                .args([&dir, &out.join("image")])
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            std::thread::sleep(Duration::from_millis(50 * attempt));
+            let pid = Pid::from_child(&child);
+            let _ = kill_process(pid, signal);
+            let code = child.wait().unwrap().code();
+            assert!(code == Some(0) || names(&out).is_empty(), "{code:?}");
+            code == Some(1)
+        });
+        assert!(interrupted, "{signal:?}");
     }
 }
 
