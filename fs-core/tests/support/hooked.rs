@@ -13,12 +13,18 @@ use fs_core::{
 
 /// A call of the volume.
 pub(crate) enum Call {
-    /// Maps were looked up, and are not yet told.
-    Maps(InodeId, Range<u64>),
+    /// Maps of a range were looked up, and are not yet told.
+    Maps(Range<u64>),
     /// So many bytes are to be allocated.
     Allocate(u64),
     /// Bytes are to be written.
     Write,
+}
+
+impl Call {
+    pub(crate) fn looks_up(&self, range: &Range<u64>) -> bool {
+        matches!(self, Self::Maps(looked_up) if looked_up == range)
+    }
 }
 
 /// A volume in memory that asks before, or after, it does something. `false`: there is no room.
@@ -97,7 +103,7 @@ impl ExtentStore for Hooked {
         range: Range<u64>,
     ) -> VolumeResult<Vec<ExtentMap<MemoryLocator>>> {
         let maps = self.inner.extent_maps(id, range.clone());
-        (self.asks)(Call::Maps(id, range));
+        (self.asks)(Call::Maps(range));
         maps
     }
     fn insert_extent(&self, id: InodeId, extent: FileExtent<MemoryLocator>) -> VolumeResult<()> {
