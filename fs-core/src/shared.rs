@@ -8,8 +8,8 @@ use compress::Workspaces;
 use delalloc::{Reservation, Space, SpaceLedger};
 use foldhash::fast::RandomState;
 use ordered_wq::{Budget, OrderedQueue};
-use pagecache::Cache;
-use readpath::ReadPath;
+use pagecache::{Cache, PAGE_SIZE};
+use readpath::{ExtentKind, ReadPath};
 
 use crate::error::{Error, ErrorKind};
 use crate::failures::WriteFailure;
@@ -204,10 +204,23 @@ impl<V: Volume> Shared<V> {
         let (cache, ledger) = (&self.cache, &self.ledger);
         let inode = Inode::new(id, attrs.size, policy, cache, ledger);
         // It has extents, or space for some, which content in the tree must not be put beside.
-        let beside = attrs.nbytes > attrs.size;
+        let sector = u64::from(self.limits.sector_size);
+        let beside = match attrs.nbytes == attrs.size && attrs.size == sector {
+            // All of it, or space elsewhere.
+            true => !self.is_in_tree(id)?,
+            false => attrs.nbytes > attrs.size,
+        };
         inode.no_inline.store(beside, Ordering::Relaxed);
         inode.lost_tail.store(attrs.nbytes > 0, Ordering::Relaxed);
         Ok(inode)
+    }
+
+    /// Whether the volume has content of a file in the tree.
+    pub(crate) fn is_in_tree(&self, id: InodeId) -> Result<bool, Error> {
+        let maps = self.volume.extent_maps(id, 0..PAGE_SIZE);
+        let maps = maps.map_err(Error::volume("looking extents up"))?;
+        let inline = |kind: &ExtentKind<_>| matches!(kind, ExtentKind::Inline { .. });
+        Ok(maps.iter().any(|map| inline(&map.kind)))
     }
 
     /// A handle goes.

@@ -122,6 +122,25 @@ fn preallocated_space_was_put_beside_content_in_the_tree() {
     });
 }
 
+/// A file of one sector, which was a hole, had one of preallocated space behind its end, and so took up as
+/// much as it had. Opened anew it was stored in the tree, where nothing else may be. Guard: the look at
+/// the maps in `Shared::load`.
+#[test]
+fn one_sector_of_space_behind_one_of_a_hole_was_given_up() {
+    within(20, || {
+        let (fs, id, f) = roomy_file();
+        f.set_size(4096).unwrap();
+        f.allocate(1 << 20..(1 << 20) + 4096, true).unwrap();
+        drop(f);
+        fs.sync().unwrap();
+        let f = fs.open(id).unwrap();
+        f.write(0, &text(4096)).unwrap();
+        f.fsync().unwrap();
+        let maps = fs.volume().extent_maps(id, 1 << 20..(1 << 20) + 4096);
+        assert_eq!(maps.unwrap()[0].kind, ExtentKind::Prealloc);
+    });
+}
+
 /// A file in the tree was cut, so that it took more bytes there than it had. Opened anew it was taken
 /// for one that had left the tree long ago. Guard: `File::leave_the_tree` looks once.
 #[test]

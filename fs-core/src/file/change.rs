@@ -179,13 +179,13 @@ impl<V: Volume> File<V> {
         self.shared
             .wait_range(&self.inode, head.clone(), Until::Clean);
         let left = (|| {
-            if self.has_inline()? {
+            if self.shared.is_in_tree(self.inode.id)? {
                 let mut bytes = vec![0; self.size().min(PAGE_SIZE) as usize];
                 self.read_exact(0, &mut bytes)?;
                 self.put(0, &bytes)?;
                 self.shared.wait_range(&self.inode, head, Until::Clean);
             }
-            self.has_inline()
+            self.shared.is_in_tree(self.inode.id)
         })();
         if let Ok(false) = left {
             self.inode.left_tree.store(true, Ordering::Release);
@@ -198,13 +198,6 @@ impl<V: Volume> File<V> {
             id: self.inode.id,
             what: "its content could not be moved out of the tree",
         })
-    }
-
-    fn has_inline(&self) -> Result<bool, Error> {
-        let maps = self.maps(0..PAGE_SIZE)?;
-        Ok(maps
-            .iter()
-            .any(|map| matches!(map.kind, ExtentKind::Inline { .. })))
     }
 
     /// Takes space for a hole, in smaller parts where there is no room for it in one place.
