@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 

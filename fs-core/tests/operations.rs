@@ -562,3 +562,14 @@ fn what_was_synced_is_there_after_a_power_cut_and_what_was_not_takes_no_space() 
     fs.drop_caches();
     assert!(file.read_direct(0, u64::MAX).unwrap().concat() == synced);
 }
+
+#[test]
+fn a_hole_behind_the_largest_file_is_nothing() {
+    let (fs, id, file) = roomy_file();
+    file.write(0, &text(10_000)).unwrap();
+    file.punch_hole(u64::MAX - 1..u64::MAX).unwrap();
+    file.punch_hole(8192..u64::MAX).unwrap();
+    let mut held = text(10_000);
+    held[8192..].fill(0);
+    assert!(content(&fs, id) == held);
+}

@@ -61,10 +61,12 @@ impl<V: Volume> File<V> {
     pub fn punch_hole(&self, range: Range<u64>) -> Result<(), Error> {
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("punch_hole", ino, ?range).entered();
+        // Behind that no file has anything.
+        let range = range.start..range.end.min(MAX_SIZE);
         if range.is_empty() {
             return Ok(());
         }
-        let pages = Self::pages(&(range.start..self.end_of(range.end.min(MAX_SIZE), 0)?));
+        let pages = Self::pages(&range);
         let _guard = self.lock(pages.clone());
         let size = self.size();
         self.shared
