@@ -10,6 +10,8 @@ use rustix::io::Errno;
 
 /// Linux allows no more, for the list as for a value.
 const MAX: usize = 64 << 10;
+/// Enough for most. The kernel allocates as much as it is offered, each time.
+const FEW: usize = 512;
 
 /// Reads extended attributes into buffers that it keeps.
 #[derive(Debug)]
@@ -71,7 +73,7 @@ impl Xattrs {
     }
 
     fn of(&mut self, of: Of<'_>, mut each: impl FnMut(&[u8], io::Result<&[u8]>)) -> io::Result<()> {
-        let len = match list(of, &mut self.list[..]) {
+        let len = match in_full(&mut self.list, |buffer| list(of, buffer)) {
             Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(()),
             Ok(len) => len,
             Err(errno) => return Err(errno.into()),
@@ -84,7 +86,7 @@ impl Xattrs {
         }
         names.sort_unstable();
         for name in names {
-            match value(of, name, &mut self.value[..]) {
+            match in_full(&mut self.value, |buffer| value(of, name, buffer)) {
                 Ok(len) => each(name.to_bytes(), Ok(&self.value[..len])),
                 // It was removed meanwhile.
                 Err(Errno::NODATA) => {}
@@ -92,6 +94,17 @@ impl Xattrs {
             }
         }
         Ok(())
+    }
+}
+
+/// What `ask` writes into the buffer, of which it gets the whole only if a small part won't do.
+fn in_full(
+    buffer: &mut [u8],
+    ask: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+) -> rustix::io::Result<usize> {
+    match ask(&mut buffer[..FEW]) {
+        Err(Errno::RANGE) => ask(buffer),
+        other => other,
     }
 }
 

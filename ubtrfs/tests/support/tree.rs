@@ -194,7 +194,11 @@ pub(crate) fn attributes(root: &Path) {
     set("xattrs", "user.empty", b"");
     set("xattrs", "user.bytes", b"\0\xff\n");
     set("xattrs", "user.large", &noise(2000, 3));
-    set("xattrs", &format!("user.{}", "n".repeat(200)), b"long name");
+    // Together longer than what the kernel is offered at first.
+    for letter in ["n", "o", "p"] {
+        let name = format!("user.{}", letter.repeat(200));
+        set("xattrs", &name, letter.as_bytes());
+    }
     set("dir", "user.of-a-directory", b"yes");
     // A POSIX ACL as the kernel takes it: version 2, then tag, permissions, id.
     let acl = |user: u32| {
