@@ -1,6 +1,6 @@
 //! Making a volume.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::arena::Arena;
 use super::btree::{Body, NodeStore};
 use super::engine::Engine;
+use super::inodes::Inodes;
 use super::space::{Kind, Space};
 use super::state::{State, Tree};
 use crate::device::BlockDevice;
@@ -113,8 +114,7 @@ pub(crate) fn start(device: Arc<dyn BlockDevice>, options: &MkfsOptions) -> Resu
         engine,
         trees: BTreeMap::new(),
         overlays: BTreeMap::new(),
-        inodes: HashMap::default(),
-        dirty_inodes: Vec::new(),
+        inodes: Inodes::default(),
         superblock,
         failed: None,
         pending_bytes: 0,

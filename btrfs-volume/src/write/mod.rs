@@ -30,6 +30,7 @@ mod commit;
 mod csums;
 mod engine;
 mod extents;
+mod inodes;
 mod mkfs;
 mod names;
 mod ranges;

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::state::{Hot, State};
+use super::inodes::Hot;
+use super::state::State;
 use crate::error::{Error, Result};
 use crate::node::{ITEM_SIZE, leaf_capacity};
 use crate::ondisk::hash::{extref_hash, name_hash};
@@ -61,8 +62,7 @@ impl State {
             extents_end: Some(0),
             fresh: true,
         };
-        self.inodes.insert((tree, ino), hot);
-        self.dirty_inodes.push((tree, ino));
+        self.inodes.insert(tree, ino, hot);
         if new.mode & S_IFMT == S_IFLNK {
             let item = FileExtentItem {
                 generation: transid,

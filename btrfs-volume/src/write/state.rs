@@ -1,6 +1,6 @@
 //! The running transaction: changes over the trees of the last commit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::arena::Arena;
 use super::btree::Changes;
 use super::engine::Engine;
+use super::inodes::{Hot, Inodes};
 use super::space::Kind;
 use crate::error::{Error, Result};
 use crate::items::Items;
@@ -32,20 +33,6 @@ pub(crate) struct Tree {
     pub(crate) next_ino: Option<u64>,
 }
 
-/// An inode that is in use, so that it need not be decoded and encoded each time.
-#[derive(Debug)]
-pub(crate) struct Hot {
-    pub(crate) item: InodeItem,
-    /// Not in the overlay yet.
-    pub(crate) dirty: bool,
-    /// Index of the next entry of a directory.
-    pub(crate) next_index: Option<u64>,
-    /// No extent of the file reaches beyond; `None`: not known.
-    pub(crate) extents_end: Option<u64>,
-    /// No commit has any of its items.
-    pub(crate) fresh: bool,
-}
-
 /// The transaction that is open.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -55,8 +42,7 @@ pub(crate) struct State {
     pub(crate) trees: BTreeMap<u64, Tree>,
     /// What the nodes of each tree don't have yet.
     pub(crate) overlays: BTreeMap<u64, Changes>,
-    pub(crate) inodes: HashMap<(u64, u64), Hot, foldhash::fast::RandomState>,
-    pub(crate) dirty_inodes: Vec<(u64, u64)>,
+    pub(crate) inodes: Inodes,
     pub(crate) superblock: Superblock,
     /// Why nothing can be written any more.
     pub(crate) failed: Option<String>,
@@ -133,7 +119,7 @@ impl State {
     pub(crate) fn get(&self, tree: u64, key: &Key) -> Result<Option<Bytes>> {
         if key.item_type == item_type::INODE_ITEM
             && key.offset == 0
-            && let Some(hot) = self.inodes.get(&(tree, key.objectid))
+            && let Some(hot) = self.inodes.get(tree, key.objectid)
         {
             return Ok(Some(hot.item.encode().into()));
         }
@@ -225,38 +211,32 @@ impl State {
 
     /// Enters changed inodes into the overlays.
     pub(crate) fn flush_inodes(&mut self) {
-        for id in std::mem::take(&mut self.dirty_inodes) {
-            let Some(hot) = self.inodes.get_mut(&id) else {
-                continue;
-            };
-            hot.dirty = false;
-            let item = hot.item;
-            let key = Key::new(id.1, item_type::INODE_ITEM, 0);
-            self.put_encoded(id.0, key, |out| item.encode_into(out));
-        }
+        let mut inodes = std::mem::take(&mut self.inodes);
+        inodes.take_dirty(|(tree, ino), item| {
+            let key = Key::new(ino, item_type::INODE_ITEM, 0);
+            self.put_encoded(tree, key, |out| item.encode_into(out));
+        });
+        self.inodes = inodes;
     }
 
     /// The inode, ready to be changed; changes go into the transaction.
     pub(crate) fn inode_mut(&mut self, tree: u64, ino: u64) -> Result<&mut Hot> {
-        self.warm(tree, ino)?;
-        let hot = self.inodes.get_mut(&(tree, ino)).expect("it is warm");
+        let at = self.warm(tree, ino)?;
+        let hot = self.inodes.dirty(at);
         hot.item.transid = self.engine.transid;
-        if !std::mem::replace(&mut hot.dirty, true) {
-            self.dirty_inodes.push((tree, ino));
-        }
         Ok(hot)
     }
 
     /// The inode.
     pub(crate) fn inode(&mut self, tree: u64, ino: u64) -> Result<&Hot> {
-        self.warm(tree, ino)?;
-        Ok(&self.inodes[&(tree, ino)])
+        let at = self.warm(tree, ino)?;
+        Ok(self.inodes.at(at))
     }
 
-    /// Sees to it that the inode is among those in use.
-    fn warm(&mut self, tree: u64, ino: u64) -> Result<()> {
-        if self.inodes.contains_key(&(tree, ino)) {
-            return Ok(());
+    /// Sees to it that the inode is among those in use, and tells where.
+    fn warm(&mut self, tree: u64, ino: u64) -> Result<usize> {
+        if let Some(at) = self.inodes.find(tree, ino) {
+            return Ok(at);
         }
         let key = Key::new(ino, item_type::INODE_ITEM, 0);
         let data = self.get(tree, &key)?.ok_or(Error::NoInode { tree, ino })?;
@@ -268,8 +248,7 @@ impl State {
             extents_end: None,
             fresh: item.generation == self.engine.transid,
         };
-        self.inodes.insert((tree, ino), hot);
-        Ok(())
+        Ok(self.inodes.insert(tree, ino, hot))
     }
 }
 

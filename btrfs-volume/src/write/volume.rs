@@ -45,11 +45,8 @@ impl Writer {
     /// An inode that the running transaction has at hand.
     #[cfg(feature = "fs-core")]
     pub(crate) fn hot_inode(&self, tree: u64, ino: u64) -> Option<InodeItem> {
-        self.state
-            .lock()
-            .inodes
-            .get(&(tree, ino))
-            .map(|hot| hot.item)
+        let state = self.state.lock();
+        state.inodes.get(tree, ino).map(|hot| hot.item)
     }
 
     /// See [`Items`](crate::Items).
