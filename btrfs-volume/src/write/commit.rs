@@ -49,8 +49,8 @@ impl State {
     }
 
     fn try_commit(&mut self) -> Result<Arc<Committed>> {
-        self.run_data_refs()?;
-        self.pack_csums();
+        let shortened = self.run_data_refs()?;
+        self.pack_csums(&shortened);
         self.settle()?;
         self.engine.write_nodes()?;
         self.flush_device()?;
@@ -193,8 +193,10 @@ impl State {
         self.list(taken, given);
     }
 
-    /// Enters data extents that were made, freed, or referred to by more or fewer items.
-    fn run_data_refs(&mut self) -> Result<()> {
+    /// Enters data extents that were made, freed, or referred to by more or fewer items. Answers
+    /// which checksum items lost their end.
+    fn run_data_refs(&mut self) -> Result<Vec<Key>> {
+        let mut shortened = Vec::new();
         let mut taken = Runs::default();
         let mut given = Runs::default();
         for (bytenr, change) in std::mem::take(&mut self.engine.refs.data) {
@@ -253,7 +255,8 @@ impl State {
                 }
                 continue;
             }
-            csums::delete(self, bytenr..bytenr + change.num_bytes)?;
+            let range = bytenr..bytenr + change.num_bytes;
+            csums::delete(self, range, &mut shortened)?;
             if change.fresh {
                 self.engine.space.release(bytenr, change.num_bytes);
             } else {
@@ -263,16 +266,16 @@ impl State {
             }
         }
         self.list(taken, given);
-        Ok(())
+        Ok(shortened)
     }
 
     /// Cuts the transaction's checksums into items as large as a leaf holds.
-    fn pack_csums(&mut self) {
+    fn pack_csums(&mut self, shortened: &[Key]) {
         let Some(overlay) = self.overlays.remove(&CSUM_TREE) else {
             return;
         };
         let geometry = self.engine.storage.geometry();
-        let packed = csums::pack(overlay, &geometry);
+        let packed = csums::pack(overlay, shortened, &geometry);
         if !packed.is_empty() {
             self.overlays.insert(CSUM_TREE, packed);
         }

@@ -24,12 +24,13 @@ fn max_item(nodesize: u32) -> usize {
     most.min(4096) * CSUM_SIZE
 }
 
-/// Joins checksums of neighbouring extents and cuts them into items.
-pub(crate) fn pack(overlay: Changes, geometry: &Geometry) -> Changes {
+/// Joins checksums of neighbouring extents and cuts them into items. Nothing is left of items of the
+/// last commit at `shortened`, though what they are now may become part of another.
+pub(crate) fn pack(overlay: Changes, shortened: &[Key], geometry: &Geometry) -> Changes {
     let max = max_item(geometry.nodesize);
     let sector = u64::from(geometry.sectorsize);
     let covers = |bytes: &Bytes| (bytes.len() / CSUM_SIZE) as u64 * sector;
-    let mut packed = Changes::new();
+    let mut packed: Changes = shortened.iter().map(|&key| (key, None)).collect();
     let mut run: Vec<Bytes> = Vec::new();
     let mut start = 0;
     let mut end = 0;
@@ -65,8 +66,8 @@ fn emit(packed: &mut Changes, start: u64, run: Vec<Bytes>, max: usize, sector: u
     }
 }
 
-/// Deletes the checksums of `range`.
-pub(crate) fn delete(state: &mut State, range: Range<u64>) -> Result<()> {
+/// Deletes the checksums of `range`. Items of which the beginning is left are added to `shortened`.
+pub(crate) fn delete(state: &mut State, range: Range<u64>, shortened: &mut Vec<Key>) -> Result<()> {
     let sector = u64::from(state.engine.storage.geometry().sectorsize);
     let before = state.last(CSUM_TREE, key(0)..=key(range.start))?;
     let from = before.map_or(range.start, |(key, _)| key.offset);
@@ -81,6 +82,7 @@ pub(crate) fn delete(state: &mut State, range: Range<u64>) -> Result<()> {
         let cut = |at: u64| ((at - start) / sector) as usize * CSUM_SIZE;
         if start < range.start {
             state.put(CSUM_TREE, item, data.slice(..cut(range.start)));
+            shortened.push(item);
         }
         if range.end < end {
             state.put(CSUM_TREE, key(range.end), data.slice(cut(range.end)..));
