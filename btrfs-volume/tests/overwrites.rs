@@ -41,6 +41,10 @@ enum Step {
         sectors: u64,
     },
     Commit,
+    /// Takes space and keeps it.
+    Take {
+        sectors: u64,
+    },
     /// Takes space and gives it back, so that what comes next lies elsewhere.
     Skip {
         sectors: u64,
@@ -123,6 +127,7 @@ fn run(volume: &Volume, steps: &[Step]) -> Vec<Vec<u8>> {
                 files[file as usize][range.start as usize..range.end as usize].fill(0);
             }
             Step::Commit => volume.commit().unwrap(),
+            Step::Take { sectors } => drop(volume.allocate(sectors * SECTOR).unwrap()),
             Step::Skip { sectors } => {
                 if let Ok(at) = volume.allocate(sectors * SECTOR) {
                     volume.release(at, sectors * SECTOR);
@@ -217,37 +222,62 @@ fn check(steps: &[Step], judged: bool) {
     }
 }
 
-/// Guard: `shortened` in `csums::delete`. An item of two extents loses the second, and what is left of
-/// it is joined with the checksums of new data right before it.
-#[test]
-fn checksums_overlap_once_what_lies_before_a_shortened_item_is_written() {
-    let write = |file| Step::Write {
+/// Writes the first sector of a file.
+fn write(file: u64) -> Step {
+    Step::Write {
         file,
         at: 0,
         sectors: 1,
         saved: 0,
-    };
-    let drop = |file| Step::Drop {
+    }
+}
+
+/// Drops the first sector of a file.
+fn discard(file: u64) -> Step {
+    Step::Drop {
         file,
         at: 0,
         sectors: 1,
-    };
+    }
+}
+
+/// Guard: `shortened` in `csums::delete`. An item of two extents loses the second, and what is left of
+/// it is joined with the checksums of new data right before it.
+#[test]
+fn checksums_overlap_once_what_lies_before_a_shortened_item_is_written() {
+    const NAME: &str = "checksums_overlap_once_what_lies_before_a_shortened_item_is_written";
     let steps = [
         write(0),
         Step::Commit,
         write(1),
         write(2),
         Step::Commit,
-        drop(0),
+        discard(0),
         Step::Commit,
         // All that is left of the first 8 MiB: what comes next lies where the first was.
         Step::Skip { sectors: 2045 },
         write(3),
-        drop(2),
+        discard(2),
+    ];
+    check(&steps, has_judge(NAME));
+}
+
+/// Guard: `by_group(given)` in `State::list`. Two extents are freed together, the last of a block
+/// group and the first of the next.
+#[test]
+fn a_block_group_counts_what_is_freed_behind_its_end() {
+    let steps = [
+        write(0),
+        Step::Take { sectors: 2046 },
+        write(1),
+        write(2),
+        Step::Commit,
+        discard(1),
+        discard(2),
     ];
     check(
         &steps,
-        has_judge("checksums_overlap_once_what_lies_before_a_shortened_item_is_written"),
+        has_judge("a_block_group_counts_what_is_freed_behind_its_end"),
     );
 }
 

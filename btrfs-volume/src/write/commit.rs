@@ -283,7 +283,7 @@ impl State {
 
     /// Tells block groups and the free space tree what is in use now.
     fn list(&mut self, taken: Runs, given: Runs) {
-        for range in given.0 {
+        for range in self.by_group(given) {
             let (_, group) = self.engine.space.group_of(range.start);
             group.used -= range.end - range.start;
             group.changed = true;
@@ -293,26 +293,35 @@ impl State {
             }
             self.put(FREE_SPACE_TREE, free_key(&joined), Bytes::new());
         }
-        for mut range in taken.0 {
-            // A run of neighbours may go on in the next block group.
-            while range.start < range.end {
-                let (start, group) = self.engine.space.group_of(range.start);
-                let end = range.end.min(start + group.length);
-                group.used += end - range.start;
-                group.changed = true;
-                let whole = group
-                    .listed
-                    .remove(range.start..end)
-                    .expect("what was allocated was free");
-                self.delete(FREE_SPACE_TREE, free_key(&whole));
-                for left in [whole.start..range.start, end..whole.end] {
-                    if left.start < left.end {
-                        self.put(FREE_SPACE_TREE, free_key(&left), Bytes::new());
-                    }
+        for range in self.by_group(taken) {
+            let (_, group) = self.engine.space.group_of(range.start);
+            group.used += range.end - range.start;
+            group.changed = true;
+            let whole = group
+                .listed
+                .remove(range.clone())
+                .expect("what was allocated was free");
+            self.delete(FREE_SPACE_TREE, free_key(&whole));
+            for left in [whole.start..range.start, range.end..whole.end] {
+                if left.start < left.end {
+                    self.put(FREE_SPACE_TREE, free_key(&left), Bytes::new());
                 }
-                range.start = end;
             }
         }
+    }
+
+    /// Cuts runs where block groups meet: neighbours may lie in two.
+    fn by_group(&mut self, runs: Runs) -> Vec<Range<u64>> {
+        let mut parts = Vec::with_capacity(runs.0.len());
+        for mut run in runs.0 {
+            while run.start < run.end {
+                let (start, group) = self.engine.space.group_of(run.start);
+                let end = run.end.min(start + group.length);
+                parts.push(run.start..end);
+                run.start = end;
+            }
+        }
+        parts
     }
 
     /// Enters the items of changed block groups.
