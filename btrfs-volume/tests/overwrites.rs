@@ -6,12 +6,13 @@
 mod support;
 
 use std::fs;
+use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use btrfs_volume::device::MemDevice;
-use btrfs_volume::ondisk::{InodeItem, Key, compression, csum, objectid};
+use btrfs_volume::device::{BlockDevice, MemDevice};
+use btrfs_volume::ondisk::{InodeItem, Key, SUPER_OFFSETS, compression, csum, objectid};
 use btrfs_volume::reader::ExtentSource;
 use btrfs_volume::{Bytenr, InodeId, Items, MkfsOptions, NewExtent, OpenOptions, Reader, Volume};
 use bytes::Bytes;
@@ -66,7 +67,92 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Remembers what the power would leave at some moment of what was not flushed: of each write some of
+/// the 512 bytes that a device writes at once, and a superblock as a whole or not at all.
+struct Losing {
+    now: MemDevice,
+    state: Mutex<Unflushed>,
+}
+
+struct Unflushed {
+    durable: MemDevice,
+    pending: Vec<(u64, Vec<u8>)>,
+    /// Writes and flushes so far.
+    done: usize,
+    cut_before: usize,
+    random: u64,
+    cut: Option<MemDevice>,
+}
+
+impl Unflushed {
+    fn lost(&mut self) -> bool {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random.is_multiple_of(2)
+    }
+
+    fn step(&mut self) {
+        if self.done == self.cut_before {
+            let after = MemDevice::from_bytes(&self.durable.to_bytes());
+            for (at, bytes) in std::mem::take(&mut self.pending) {
+                let superblock = SUPER_OFFSETS.contains(&at);
+                let at_once = if superblock { bytes.len() } else { 512 };
+                for (from, part) in (at..).step_by(at_once).zip(bytes.chunks(at_once)) {
+                    if !self.lost() {
+                        after
+                            .write_vectored_at(from, &[IoSlice::new(part)])
+                            .unwrap();
+                    }
+                }
+                self.pending.push((at, bytes));
+            }
+            self.cut = Some(after);
+        }
+        self.done += 1;
+    }
+}
+
+impl BlockDevice for Losing {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.now.read_at(offset, buf)
+    }
+    fn write_vectored_at(&self, offset: u64, bufs: &[IoSlice<'_>]) -> io::Result<()> {
+        let bytes = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        let mut state = self.state.lock().unwrap();
+        state.step();
+        state.pending.push((offset, bytes));
+        self.now.write_vectored_at(offset, bufs)
+    }
+    fn flush(&self) -> io::Result<()> {
+        let state = &mut *self.state.lock().unwrap();
+        state.step();
+        for (at, bytes) in state.pending.drain(..) {
+            state
+                .durable
+                .write_vectored_at(at, &[IoSlice::new(&bytes)])?;
+        }
+        Ok(())
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.now.size()
+    }
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.state.lock().unwrap().durable.set_size(size)?;
+        self.now.set_size(size)
+    }
+}
+
 fn run(volume: &Volume, steps: &[Step]) -> Vec<Vec<u8>> {
+    run_told(volume, steps, &mut |_| {})
+}
+
+/// The same, and tells what the files hold at each commit.
+fn run_told(
+    volume: &Volume,
+    steps: &[Step],
+    committed: &mut dyn FnMut(&[Vec<u8>]),
+) -> Vec<Vec<u8>> {
     let mut files = Vec::new();
     for file in 0..FILES {
         let inode = InodeItem {
@@ -126,7 +212,10 @@ fn run(volume: &Volume, steps: &[Step]) -> Vec<Vec<u8>> {
                     .unwrap();
                 files[file as usize][range.start as usize..range.end as usize].fill(0);
             }
-            Step::Commit => volume.commit().unwrap(),
+            Step::Commit => {
+                volume.commit().unwrap();
+                committed(&files);
+            }
             Step::Take { sectors } => drop(volume.allocate(sectors * SECTOR).unwrap()),
             Step::Skip { sectors } => {
                 if let Ok(at) = volume.allocate(sectors * SECTOR) {
@@ -136,6 +225,7 @@ fn run(volume: &Volume, steps: &[Step]) -> Vec<Vec<u8>> {
         }
     }
     volume.commit().unwrap();
+    committed(&files);
     files
 }
 
@@ -279,6 +369,64 @@ fn a_block_group_counts_what_is_freed_behind_its_end() {
         &steps,
         has_judge("a_block_group_counts_what_is_freed_behind_its_end"),
     );
+}
+
+/// The power fails before the `cut`-th write or flush.
+fn check_cut(steps: &[Step], cut: usize, seed: u64, judged: bool) -> bool {
+    let device = Arc::new(Losing {
+        now: MemDevice::new(0),
+        state: Mutex::new(Unflushed {
+            durable: MemDevice::new(0),
+            pending: Vec::new(),
+            done: 0,
+            cut_before: usize::MAX,
+            random: seed | 1,
+            cut: None,
+        }),
+    });
+    let mut options = MkfsOptions::default();
+    options.size = Some(48 << 20);
+    let volume = Volume::mkfs(device.clone(), &options).unwrap();
+    let state = || device.state.lock().unwrap();
+    let before = state().done;
+    state().cut_before = before + cut;
+    // Each commit: when it was done, and what it has.
+    let mut commits = vec![(before, Vec::new())];
+    run_told(&volume, steps, &mut |files| {
+        commits.push((state().done, files.to_vec()))
+    });
+    let Some(cut_off) = state().cut.take() else {
+        return false;
+    };
+    let cut_off = Arc::new(cut_off);
+    let opened = Volume::open(cut_off.clone(), &OpenOptions::default()).unwrap();
+    let last = commits.iter().rposition(|(done, _)| *done <= before + cut);
+    let last = last.expect("the first one is mkfs's");
+    let root = InodeId::new(FS, ROOT);
+    let there = opened.read_dir(root, 0, 100).unwrap().len() as u64;
+    let found: Vec<_> = (FIRST..FIRST + there)
+        .map(|ino| read(&opened, ino))
+        .collect();
+    let may_be = &commits[last..commits.len().min(last + 2)];
+    assert!(
+        may_be.iter().any(|(_, files)| *files == found),
+        "commit {last}"
+    );
+    if judged {
+        judge(&cut_off);
+    }
+    true
+}
+
+#[test]
+fn a_power_cut_leaves_the_last_commit_where_space_was_used_again() {
+    const NAME: &str = "a_power_cut_leaves_the_last_commit_where_space_was_used_again";
+    let judged = has_judge(NAME);
+    let cases = ProptestConfig::with_cases(40);
+    let steps = prop::collection::vec(step(), 1..120);
+    proptest!(cases, |(steps in steps, cut in 0..60_usize, seed in any::<u64>())| {
+        prop_assume!(check_cut(&steps, cut, seed, judged));
+    });
 }
 
 #[test]
