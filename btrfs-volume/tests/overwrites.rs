@@ -6,18 +6,18 @@
 mod support;
 
 use std::fs;
-use std::io::{self, IoSlice};
 use std::ops::ControlFlow;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
-use btrfs_volume::device::{BlockDevice, MemDevice};
-use btrfs_volume::ondisk::{InodeItem, Key, SUPER_OFFSETS, compression, csum, objectid};
+use btrfs_volume::device::MemDevice;
+use btrfs_volume::ondisk::{InodeItem, Key, compression, csum, objectid};
 use btrfs_volume::reader::ExtentSource;
 use btrfs_volume::{Bytenr, InodeId, Items, MkfsOptions, NewExtent, OpenOptions, Reader, Volume};
 use bytes::Bytes;
 use proptest::prelude::*;
 use support::image::skip;
+use support::losing::Losing;
 
 const FS: u64 = 5;
 const ROOT: u64 = 256;
@@ -65,82 +65,6 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Commit),
         1 => prop_oneof![1..40_u64, 1800..2100_u64].prop_map(|sectors| Step::Skip { sectors }),
     ]
-}
-
-/// Remembers what the power would leave at some moment of what was not flushed: of each write some of
-/// the 512 bytes that a device writes at once, and a superblock as a whole or not at all.
-struct Losing {
-    now: MemDevice,
-    state: Mutex<Unflushed>,
-}
-
-struct Unflushed {
-    durable: MemDevice,
-    pending: Vec<(u64, Vec<u8>)>,
-    /// Writes and flushes so far.
-    done: usize,
-    cut_before: usize,
-    random: u64,
-    cut: Option<MemDevice>,
-}
-
-impl Unflushed {
-    fn lost(&mut self) -> bool {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        self.random.is_multiple_of(2)
-    }
-
-    fn step(&mut self) {
-        if self.done == self.cut_before {
-            let after = MemDevice::from_bytes(&self.durable.to_bytes());
-            for (at, bytes) in std::mem::take(&mut self.pending) {
-                let superblock = SUPER_OFFSETS.contains(&at);
-                let at_once = if superblock { bytes.len() } else { 512 };
-                for (from, part) in (at..).step_by(at_once).zip(bytes.chunks(at_once)) {
-                    if !self.lost() {
-                        after
-                            .write_vectored_at(from, &[IoSlice::new(part)])
-                            .unwrap();
-                    }
-                }
-                self.pending.push((at, bytes));
-            }
-            self.cut = Some(after);
-        }
-        self.done += 1;
-    }
-}
-
-impl BlockDevice for Losing {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.now.read_at(offset, buf)
-    }
-    fn write_vectored_at(&self, offset: u64, bufs: &[IoSlice<'_>]) -> io::Result<()> {
-        let bytes = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
-        let mut state = self.state.lock().unwrap();
-        state.step();
-        state.pending.push((offset, bytes));
-        self.now.write_vectored_at(offset, bufs)
-    }
-    fn flush(&self) -> io::Result<()> {
-        let state = &mut *self.state.lock().unwrap();
-        state.step();
-        for (at, bytes) in state.pending.drain(..) {
-            state
-                .durable
-                .write_vectored_at(at, &[IoSlice::new(&bytes)])?;
-        }
-        Ok(())
-    }
-    fn size(&self) -> io::Result<u64> {
-        self.now.size()
-    }
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        self.state.lock().unwrap().durable.set_size(size)?;
-        self.now.set_size(size)
-    }
 }
 
 fn run(volume: &Volume, steps: &[Step]) -> Vec<Vec<u8>> {
@@ -373,29 +297,18 @@ fn a_block_group_counts_what_is_freed_behind_its_end() {
 
 /// The power fails before the `cut`-th write or flush.
 fn check_cut(steps: &[Step], cut: usize, seed: u64, judged: bool) -> bool {
-    let device = Arc::new(Losing {
-        now: MemDevice::new(0),
-        state: Mutex::new(Unflushed {
-            durable: MemDevice::new(0),
-            pending: Vec::new(),
-            done: 0,
-            cut_before: usize::MAX,
-            random: seed | 1,
-            cut: None,
-        }),
-    });
+    let device = Arc::new(Losing::new(seed));
     let mut options = MkfsOptions::default();
     options.size = Some(48 << 20);
     let volume = Volume::mkfs(device.clone(), &options).unwrap();
-    let state = || device.state.lock().unwrap();
-    let before = state().done;
-    state().cut_before = before + cut;
+    let before = device.done();
+    device.cut_after(cut);
     // Each commit: when it was done, and what it has.
     let mut commits = vec![(before, Vec::new())];
     run_told(&volume, steps, &mut |files| {
-        commits.push((state().done, files.to_vec()))
+        commits.push((device.done(), files.to_vec()))
     });
-    let Some(cut_off) = state().cut.take() else {
+    let Some(cut_off) = device.take_cut() else {
         return false;
     };
     let cut_off = Arc::new(cut_off);

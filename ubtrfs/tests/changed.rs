@@ -2,6 +2,8 @@
 //! what is on the image afterwards.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[path = "../../btrfs-volume/tests/support/losing.rs"]
+mod losing;
 mod support;
 
 use std::fs;
@@ -10,12 +12,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use btrfs_volume::device::FileDevice;
-use btrfs_volume::{MkfsOptions, Volume};
+use btrfs_volume::{MkfsOptions, OpenOptions, Volume};
 use bytes::Bytes;
 use fs_core::{
     CodecId, Compression, ErrorKind, File, FileType, Filesystem, InodeId, NewInode, Policy,
     Timestamp,
 };
+use losing::Losing;
 use proptest::prelude::*;
 use support::tree::noise;
 use support::{Mounted, can_mount, check, has_progs};
@@ -76,6 +79,16 @@ fn op() -> impl Strategy<Value = (usize, Op)> {
     (0..FILES, op)
 }
 
+fn policies() -> impl Strategy<Value = Policy> {
+    let how = |codec, level| Compression { codec, level };
+    prop_oneof![
+        Just(Policy::Never),
+        Just(Policy::Auto(how(CodecId::ZLIB, 3))),
+        Just(Policy::Always(how(CodecId::LZO, 1))),
+        Just(Policy::UnlessNoise(how(CodecId::ZSTD, 3))),
+    ]
+}
+
 /// Content that shrinks, does not, or does by half.
 fn content(len: u64, seed: u64) -> Vec<u8> {
     let len = len as usize;
@@ -88,6 +101,16 @@ fn content(len: u64, seed: u64) -> Vec<u8> {
         1 => text(len),
         _ => [noise(len / 2, seed), text(len - len / 2)].concat(),
     }
+}
+
+/// Before or after something that is done to a file.
+enum Moment<'a> {
+    Begun,
+    Done {
+        /// Files that a power cut cannot change any more.
+        durable: Range<usize>,
+        files: &'a [Vec<u8>],
+    },
 }
 
 fn put(file: &mut Vec<u8>, at: u64, data: &[u8]) {
@@ -144,13 +167,20 @@ fn create(fs: &Filesystem<Volume>, files: usize) -> Vec<InodeId> {
         .collect()
 }
 
-fn change(at: &Path, policy: Policy, ops: &[(usize, Op)]) -> Vec<Vec<u8>> {
-    let fs = filesystem(image(at, 96 << 20), policy);
+/// Does that, and tells before and after each what the files hold.
+fn change(
+    volume: Volume,
+    policy: Policy,
+    ops: &[(usize, Op)],
+    tell: &mut dyn FnMut(&Moment<'_>),
+) -> Vec<Vec<u8>> {
+    let fs = filesystem(volume, policy);
     let ids = create(&fs, FILES);
     let mut files: Vec<_> = (0..FILES).map(|nth| open(&fs, &ids, nth)).collect();
     let mut oracle = vec![Vec::new(); FILES];
     for (nth, op) in ops {
         let (file, is) = (&files[*nth], &mut oracle[*nth]);
+        tell(&Moment::Begun);
         match op {
             Op::Write { at, len, seed } => {
                 let data = content(*len, *seed);
@@ -189,6 +219,14 @@ fn change(at: &Path, policy: Policy, ops: &[(usize, Op)]) -> Vec<Vec<u8>> {
                 assert!(got[..read] == is[within(is, *at..at + len)], "{at} {len}");
             }
         }
+        tell(&Moment::Done {
+            durable: match op {
+                Op::Fsync => *nth..nth + 1,
+                Op::Sync => 0..FILES,
+                _ => 0..0,
+            },
+            files: &oracle,
+        });
     }
     drop(files);
     fs.unmount().unwrap();
@@ -199,19 +237,13 @@ fn change(at: &Path, policy: Policy, ops: &[(usize, Op)]) -> Vec<Vec<u8>> {
 fn the_kernel_reads_what_was_written() {
     const NAME: &str = "the_kernel_reads_what_was_written";
     let (checked, mounted) = (has_progs(NAME), can_mount(NAME));
-    let how = |codec, level| Compression { codec, level };
-    let policies = prop_oneof![
-        Just(Policy::Never),
-        Just(Policy::Auto(how(CodecId::ZLIB, 3))),
-        Just(Policy::Always(how(CodecId::LZO, 1))),
-        Just(Policy::UnlessNoise(how(CodecId::ZSTD, 3))),
-    ];
     let cases = ProptestConfig::with_cases(100);
     let ops = prop::collection::vec(op(), 1..60);
-    proptest!(cases, |(policy in policies, ops in ops)| {
+    proptest!(cases, |(policy in policies(), ops in ops)| {
         let dir = TempDir::new().unwrap();
         let image = dir.path().join("image");
-        let oracle = change(&image, policy, &ops);
+        let volume = self::image(&image, 96 << 20);
+        let oracle = change(volume, policy, &ops, &mut |_| {});
         if checked {
             check(&image);
         }
@@ -219,6 +251,88 @@ fn the_kernel_reads_what_was_written() {
             the_kernel_reads(&image, &oracle);
         }
     });
+}
+
+/// What is left of the files after a power cut, before the `cut`-th write or flush of the device: each
+/// sector as it was at some time since the file was last synced.
+fn cut(policy: Policy, ops: &[(usize, Op)], cut: usize, seed: u64, checked: bool) {
+    let device = Arc::new(Losing::new(seed));
+    let mut options = MkfsOptions::default();
+    options.size = Some(48 << 20);
+    let volume = Volume::mkfs(device.clone(), &options).unwrap();
+    let until = device.done() + cut;
+    device.cut_after(cut);
+    // Of each file what it may be: first nothing at all.
+    let mut may_be = vec![vec![None]; FILES];
+    let mut begun = 0;
+    change(volume, policy, ops, &mut |moment| match moment {
+        Moment::Begun => begun = device.done(),
+        Moment::Done { durable, files } => {
+            for (nth, (may_be, file)) in may_be.iter_mut().zip(*files).enumerate() {
+                if device.done() <= until && durable.contains(&nth) {
+                    may_be.clear();
+                }
+                if begun <= until {
+                    may_be.push(Some(file.clone()));
+                }
+            }
+        }
+    });
+    let Some(after) = device.take_cut() else {
+        return;
+    };
+    let after = Arc::new(after);
+    if checked {
+        let dir = TempDir::new().unwrap();
+        let image = dir.path().join("image");
+        fs::write(&image, after.to_bytes()).unwrap();
+        check(&image);
+    }
+    let volume = Volume::open(after, &OpenOptions::default()).unwrap();
+    let fs = Filesystem::builder(volume).build().unwrap();
+    for (nth, may_be) in may_be.iter().enumerate() {
+        let Some(id) = fs.lookup(fs.root(), nth.to_string().as_bytes()).unwrap() else {
+            assert!(may_be.contains(&None), "file {nth} is gone");
+            continue;
+        };
+        let file = fs.open(id).unwrap();
+        let mut got = vec![0; file.size() as usize];
+        assert_eq!(file.read(0, &mut got).unwrap(), got.len());
+        // One that is there and was never committed otherwise is empty.
+        let states: Vec<Vec<u8>> = may_be
+            .iter()
+            .map(|s| s.clone().unwrap_or_default())
+            .collect();
+        assert!(
+            states.iter().any(|is| is.len() == got.len()),
+            "file {nth}: {}",
+            got.len()
+        );
+        for at in (0..got.len()).step_by(SECTOR as usize) {
+            // Of the one in which it ends, what is before the end.
+            let visible = got.len().min(at + SECTOR as usize) - at;
+            let sector = |file: &[u8]| {
+                let mut sector = file[within(file, at as u64..(at + visible) as u64)].to_vec();
+                sector.resize(visible, 0);
+                sector
+            };
+            let known = states.iter().any(|is| sector(is) == sector(&got));
+            assert!(known, "file {nth}, sector at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_takes_nothing_that_was_synced() {
+    let checked = has_progs("a_power_cut_takes_nothing_that_was_synced");
+    let cases = ProptestConfig::with_cases(60);
+    let ops = prop::collection::vec(op(), 1..60);
+    proptest!(cases, |(
+        policy in policies(),
+        ops in ops,
+        at in 0..300_usize,
+        seed in any::<u64>(),
+    )| cut(policy, &ops, at, seed, checked));
 }
 
 /// Of a full volume some writes are refused; nothing else is, and nothing that was there is lost.

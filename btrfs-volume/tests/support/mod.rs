@@ -7,5 +7,6 @@
 #![expect(unreachable_pub, reason = "a module of a test has no outside")]
 
 pub mod image;
+pub mod losing;
 pub mod read;
 pub mod tree;
