@@ -103,6 +103,8 @@ impl Claim {
     ///
     /// When more was allocated than the range is long.
     pub fn order(mut self, disk_num_bytes: u64) -> Ordered {
+        // Before the claim is taken apart, so that it is given up like any other.
+        self.reservation.check_allocation(disk_num_bytes);
         let (range, reservation) = self.take();
         let allocated = reservation.allocate(disk_num_bytes);
         self.file

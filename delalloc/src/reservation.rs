@@ -132,10 +132,7 @@ impl Reservation {
     ///
     /// When more was allocated than was promised.
     pub fn allocate(mut self, disk_num_bytes: u64) -> Allocated {
-        assert!(
-            disk_num_bytes <= self.amount.data,
-            "an extent is never larger than the data that was reserved for it"
-        );
+        self.check_allocation(disk_num_bytes);
         let amount = std::mem::take(&mut self.amount);
         let mut books = self.ledger.books();
         subtract(&mut books.data.bytes_may_use, amount.data);
@@ -146,6 +143,13 @@ impl Reservation {
             disk_num_bytes,
             metadata: amount.metadata,
         }
+    }
+
+    pub(crate) fn check_allocation(&self, disk_num_bytes: u64) {
+        assert!(
+            disk_num_bytes <= self.amount.data,
+            "an extent is never larger than the data that was reserved for it"
+        );
     }
 
     pub(crate) fn is_nothing(&self) -> bool {

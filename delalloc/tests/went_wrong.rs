@@ -1,0 +1,44 @@
+//! What went wrong once, each as a test.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use delalloc::{Delalloc, Limits, PAGE_SIZE, SpaceLedger};
+use extent_tree::StateBits;
+
+const PER_EXTENT: u64 = 1000;
+
+fn ledger() -> SpaceLedger {
+    SpaceLedger::new(Limits {
+        metadata_per_extent: PER_EXTENT,
+        ..Limits::UNLIMITED
+    })
+}
+
+/// A file with so many dirty pages, from its start on.
+fn dirty(ledger: &SpaceLedger, pages: u64) -> Arc<Delalloc> {
+    let file = Delalloc::new(ledger);
+    let range = 0..pages * PAGE_SIZE;
+    let reservation = file.reserve(range.clone()).unwrap();
+    file.dirty(range, reservation).ignore();
+    file
+}
+
+/// Whether a call panics.
+fn panics<T>(call: impl FnOnce() -> T) -> bool {
+    catch_unwind(AssertUnwindSafe(|| drop(call()))).is_err()
+}
+
+/// A claim for which too much was allocated panicked and stayed in flight: whoever waited for the
+/// range waited for ever. Guarded by the assertion at the beginning of `Claim::order`, before the
+/// claim is taken apart.
+#[test]
+fn a_claim_that_panics_stays_in_flight() {
+    let ledger = ledger();
+    let file = dirty(&ledger, 1);
+    let claim = file.claim_range(0..PAGE_SIZE).unwrap();
+    assert!(panics(|| claim.order(PAGE_SIZE + 1)));
+    assert!(!file.tree().test_any(0..PAGE_SIZE, StateBits::IN_FLIGHT));
+    assert!(file.is_settled() && ledger.is_settled());
+}
