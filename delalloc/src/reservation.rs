@@ -10,6 +10,15 @@ pub(crate) struct Amount {
     pub(crate) metadata: u64,
 }
 
+impl Amount {
+    fn checked_sub(self, part: Self) -> Option<Self> {
+        Some(Self {
+            data: self.data.checked_sub(part.data)?,
+            metadata: self.metadata.checked_sub(part.metadata)?,
+        })
+    }
+}
+
 /// Space that was promised and is not used yet (`bytes_may_use`).
 ///
 /// Dropping it gives all of it back, so no error path can leak or settle twice.
@@ -59,8 +68,8 @@ impl Reservation {
             data,
             metadata: self.ledger.metadata_for(extents),
         };
-        subtract(&mut self.amount.data, amount.data);
-        subtract(&mut self.amount.metadata, amount.metadata);
+        let left = self.amount.checked_sub(amount);
+        self.amount = left.expect("a part is no more than the whole");
         Self::new(self.ledger.clone(), amount)
     }
 

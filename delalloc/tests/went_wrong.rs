@@ -42,3 +42,18 @@ fn a_claim_that_panics_stays_in_flight() {
     assert!(!file.tree().test_any(0..PAGE_SIZE, StateBits::IN_FLIGHT));
     assert!(file.is_settled() && ledger.is_settled());
 }
+
+/// A reservation was split by more metadata than it had: the data of the part was taken out by then,
+/// and nobody gave it back. Guarded by `Amount::checked_sub` in `Reservation::split`.
+#[test]
+fn a_split_that_panics_leaks() {
+    let ledger = ledger();
+    for (data, extents) in [(100, 2), (101, 1), (101, 2)] {
+        let mut reservation = ledger.reserve(100, 1).unwrap();
+        assert!(panics(|| reservation.split(data, extents)));
+        let left = (reservation.data(), reservation.metadata());
+        assert_eq!(left, (100, PER_EXTENT), "{data} {extents}");
+        drop(reservation);
+        assert!(ledger.is_settled(), "{data} {extents}");
+    }
+}
