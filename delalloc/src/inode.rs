@@ -67,12 +67,19 @@ impl Delalloc {
     /// # Panics
     ///
     /// When the range is not page-aligned, or less was reserved than becomes
-    /// delalloc.
+    /// delalloc, or in another ledger. Nothing becomes delalloc then.
     pub fn dirty(&self, range: Range<u64>, reservation: Reservation) -> Change {
         assert!(is_page_aligned(&range), "{range:?} is not page-aligned");
+        assert!(self.ledger.is(reservation.ledger()), "one ledger");
         let mut promised = self.promised.lock();
         let before = self.extents(&range);
         let change = self.tree.set_bits(range.clone(), StateBits::DELALLOC);
+        if reservation.data() < change.bytes() {
+            for part in change.ranges() {
+                self.tree.clear_bits(part, StateBits::DELALLOC).ignore();
+            }
+            panic!("less was reserved than became dirty");
+        }
         let extents = promised.extents + self.extents(&range) - before;
         let data = promised.reservation.data() + change.bytes();
         promised.extents = extents;

@@ -57,3 +57,24 @@ fn a_split_that_panics_leaks() {
         assert!(ledger.is_settled(), "{data} {extents}");
     }
 }
+
+/// A range became delalloc although too little was reserved for it, or in another ledger: the call
+/// panicked, and so did the claim of that range later. Guarded by the assertion that it is one ledger
+/// and by what `Delalloc::dirty` clears again.
+#[test]
+fn a_write_without_its_space_becomes_dirty() {
+    let ledger = ledger();
+    let file = dirty(&ledger, 1);
+    let others = Delalloc::new(&self::ledger());
+    for reservation in [
+        file.reserve(0..PAGE_SIZE).unwrap(),
+        others.reserve(0..4 * PAGE_SIZE).unwrap(),
+    ] {
+        assert!(panics(|| file.dirty(0..4 * PAGE_SIZE, reservation)));
+        file.audit();
+        let delalloc = file.tree().count(0..u64::MAX, StateBits::DELALLOC);
+        assert_eq!(delalloc, PAGE_SIZE);
+    }
+    drop(file.claim_range(0..u64::MAX).unwrap());
+    assert!(file.is_settled() && ledger.is_settled());
+}
