@@ -31,7 +31,7 @@ pub struct WritebackControl {
 }
 
 impl WritebackControl {
-    /// Asks for every dirty page of a range.
+    /// Asks for every dirty page that a range touches.
     #[must_use]
     pub fn new(range: Range<u64>, sync_mode: SyncMode) -> Self {
         Self {

@@ -3,7 +3,7 @@ use std::ops::Range;
 use extent_tree::{ExtentIoTree, RangeGuard, Select, StateBits};
 
 use crate::PageLocks;
-use crate::units::{PAGE_SIZE, WINDOW};
+use crate::units::{PAGE_SIZE, WINDOW, page_hull};
 
 /// Delalloc that nothing is on its way for: a byte is not claimed again before
 /// the extent it was claimed for last has finished, or an older completion
@@ -43,7 +43,8 @@ impl<L> LockedDelalloc<'_, L> {
 /// Finds the first claimable range within `within`, at most `cap` bytes of it,
 /// and locks its pages and then its state.
 ///
-/// The range never begins before `within.start`, even where the delalloc does:
+/// Whole pages are found, all that `within` touches. The range never begins
+/// before the page of `within.start`, even where the delalloc does:
 /// the pages before it may be locked by others who wait for ours. Between
 /// finding and locking it may change: under the locks it is tested again, and
 /// if it is claimable no more, everything is unlocked and a shorter range is
@@ -56,7 +57,7 @@ pub fn find_lock_delalloc<'a, P: PageLocks>(
     within: Range<u64>,
     cap: u64,
 ) -> Option<LockedDelalloc<'a, P::Locked>> {
-    let mut within = within;
+    let mut within = page_hull(&within);
     let mut cap = cap - cap % PAGE_SIZE;
     loop {
         let found = tree.find_contiguous_where(within.clone(), CLAIMABLE, cap)?;

@@ -7,7 +7,9 @@ use crate::claim::Claim;
 use crate::find::{CLAIMABLE, LockedDelalloc, find_lock_delalloc};
 use crate::reservation::Reservation;
 use crate::sync::{Arc, Mutex};
-use crate::units::{PAGE_SIZE, WINDOW, is_page_aligned, window_end, window_hull, windows};
+use crate::units::{
+    PAGE_SIZE, WINDOW, is_page_aligned, page_hull, window_end, window_hull, windows,
+};
 use crate::{Error, PageLocks, SpaceLedger, SyncMode, WritebackControl};
 
 /// The dirty ranges of one file and the space promised to them.
@@ -105,7 +107,9 @@ impl Delalloc {
     }
 
     /// Finds the first range at or after `from` that the walk of `wbc` should
-    /// take, claims it and counts its pages in `wbc`; at most `max_bytes`.
+    /// take, claims it and counts its pages in `wbc`; at most `max_bytes`. Whole
+    /// pages: that in which `from` lies is the first, and the walk's range is
+    /// widened likewise.
     ///
     /// The claim comes with the page locks. Take the snapshot of the pages,
     /// then drop the locks, and only then queue the claim.
@@ -120,7 +124,7 @@ impl Delalloc {
             return None;
         }
         let range = wbc.range();
-        let within = range.start.max(from)..range.end;
+        let within = page_hull(&(range.start.max(from)..range.end));
         let mut cap = max_bytes;
         if wbc.sync_mode() == SyncMode::None {
             let run = self
@@ -153,7 +157,12 @@ impl Delalloc {
 
     /// Claims the first claimable run of a range, without any locks: for
     /// callers who keep all others away by themselves.
+    ///
+    /// # Panics
+    ///
+    /// When the range is not page-aligned.
     pub fn claim_range(self: &Arc<Self>, range: Range<u64>) -> Option<Claim> {
+        assert!(is_page_aligned(&range), "{range:?} is not page-aligned");
         let mut promised = self.promised.lock();
         let found = self
             .tree
@@ -238,14 +247,6 @@ impl fmt::Debug for Delalloc {
             .field("states", &self.tree)
             .finish_non_exhaustive()
     }
-}
-
-fn page_hull(range: &Range<u64>) -> Range<u64> {
-    if range.is_empty() {
-        return range.start..range.start;
-    }
-    let end = range.end.checked_next_multiple_of(PAGE_SIZE);
-    range.start - range.start % PAGE_SIZE..end.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

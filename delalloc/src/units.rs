@@ -29,6 +29,15 @@ pub(crate) fn window_end(offset: u64) -> u64 {
     (offset - offset % WINDOW).saturating_add(WINDOW)
 }
 
+/// The whole pages that a range touches; of an empty one, none.
+pub(crate) fn page_hull(range: &Range<u64>) -> Range<u64> {
+    if range.is_empty() {
+        return range.start..range.start;
+    }
+    let end = range.end.checked_next_multiple_of(PAGE_SIZE);
+    range.start - range.start % PAGE_SIZE..end.unwrap_or(u64::MAX)
+}
+
 /// The whole windows that a range touches.
 pub(crate) fn window_hull(range: &Range<u64>) -> Range<u64> {
     let start = range.start - range.start % WINDOW;

@@ -4,7 +4,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use delalloc::{Delalloc, Limits, PAGE_SIZE, SpaceLedger};
+use delalloc::{
+    Delalloc, Limits, MAX_CLAIM, NoPageLocks, PAGE_SIZE, SpaceLedger, SyncMode, WritebackControl,
+    find_lock_delalloc,
+};
 use extent_tree::StateBits;
 
 const PER_EXTENT: u64 = 1000;
@@ -77,4 +80,35 @@ fn a_write_without_its_space_becomes_dirty() {
     }
     drop(file.claim_range(0..u64::MAX).unwrap());
     assert!(file.is_settled() && ledger.is_settled());
+}
+
+/// A walk over bytes that begin and end within pages claimed parts of these pages, of which the rest
+/// stayed dirty, and counted none. Guarded by `page_hull` in `find_lock_delalloc` and
+/// `Delalloc::claim_next`, and by the assertion in `Delalloc::claim_range`.
+#[test]
+fn a_walk_over_bytes_claims_parts_of_pages() {
+    let ledger = ledger();
+    for mode in [SyncMode::None, SyncMode::All] {
+        for (bytes, from, pages) in [
+            (100..5000, 0, 0..2),
+            (4095..8193, 0, 0..3),
+            (4096..u64::MAX - 1, 0, 1..4),
+            (0..u64::MAX, 5000, 1..4),
+        ] {
+            let file = dirty(&ledger, 4);
+            let mut wbc = WritebackControl::new(bytes.clone(), mode);
+            let claimed = file.claim_next(&NoPageLocks, from, &mut wbc, MAX_CLAIM);
+            let (claim, ()) = claimed.unwrap();
+            let expected = pages.start * PAGE_SIZE..pages.end * PAGE_SIZE;
+            assert_eq!(claim.range(), expected, "{bytes:?} from {from}");
+            assert_eq!(wbc.nr_written(), pages.end - pages.start);
+        }
+    }
+    let file = dirty(&ledger, 2);
+    let found = find_lock_delalloc(file.tree(), &NoPageLocks, 1..4097, MAX_CLAIM).unwrap();
+    assert_eq!(found.range(), 0..2 * PAGE_SIZE);
+    drop(found);
+    assert!(find_lock_delalloc(file.tree(), &NoPageLocks, 5..5, MAX_CLAIM).is_none());
+    assert!(panics(|| file.claim_range(1..PAGE_SIZE)));
+    assert!(panics(|| file.claim_range(0..PAGE_SIZE - 1)));
 }
