@@ -56,8 +56,9 @@ impl Claim {
     ///
     /// When `at` is not between two pages within the range, or at its end.
     pub fn split_to(&mut self, at: u64) -> Self {
+        let between_pages = at.is_multiple_of(PAGE_SIZE) || at == self.range.end;
         assert!(
-            self.range.start < at && at <= self.range.end && at.is_multiple_of(PAGE_SIZE),
+            self.range.start < at && at <= self.range.end && between_pages,
             "{at} does not cut {:?}",
             self.range
         );

@@ -112,3 +112,19 @@ fn a_walk_over_bytes_claims_parts_of_pages() {
     assert!(panics(|| file.claim_range(1..PAGE_SIZE)));
     assert!(panics(|| file.claim_range(0..PAGE_SIZE - 1)));
 }
+
+/// A claim that ends with the address space could not be split at its end. Guarded by
+/// `at == self.range.end` in `Claim::split_to`.
+#[test]
+fn a_claim_is_not_split_at_the_end_of_the_address_space() {
+    let ledger = ledger();
+    let file = Delalloc::new(&ledger);
+    let range = u64::MAX - (PAGE_SIZE - 1)..u64::MAX;
+    let reservation = file.reserve(range.clone()).unwrap();
+    file.dirty(range.clone(), reservation).ignore();
+    let mut claim = file.claim_range(0..u64::MAX).unwrap();
+    assert_eq!(claim.split_to(u64::MAX).range(), range);
+    assert!(claim.range().is_empty());
+    drop(claim);
+    assert!(file.is_settled() && ledger.is_settled());
+}
