@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Condvar, Mutex, panicking};
 
 /// Hands what was submitted to a finishing function in the order of
 /// submission, in whatever order it completes: so the trees are a function of
@@ -37,7 +37,9 @@ enum Slot<T> {
 
 /// A place in the line.
 ///
-/// Dropped, it holds up nobody: the place is passed over.
+/// Dropped, it holds up nobody: the place is passed over, and what had waited for
+/// it is finished by this very drop. If that panics, so does the drop, except
+/// where a panic drops the ticket.
 #[must_use = "dropping it gives the place up"]
 pub struct Ticket<T> {
     shared: Arc<Shared<T>>,
@@ -151,8 +153,13 @@ impl<T> Shared<T> {
         }
         line.running = false;
         drop(line);
-        if let Some(panic) = panicked {
-            resume_unwind(panic);
+        match panicked {
+            // A second panic would end the process.
+            Some(_) if panicking() => {
+                tracing::error!("finishing panicked while a ticket was dropped by a panic");
+            }
+            Some(panic) => resume_unwind(panic),
+            None => {}
         }
     }
 }

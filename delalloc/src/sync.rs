@@ -1,6 +1,7 @@
 //! Every lock of this crate, so that a model checker can stand in.
 
 pub(crate) use std::sync::Arc;
+pub(crate) use std::thread::panicking;
 
 #[cfg(not(shuttle))]
 mod imp {

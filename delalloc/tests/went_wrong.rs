@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use delalloc::{
-    Delalloc, Limits, MAX_CLAIM, NoPageLocks, PAGE_SIZE, SpaceLedger, SyncMode, WritebackControl,
-    find_lock_delalloc,
+    Delalloc, Limits, MAX_CLAIM, NoPageLocks, OrderedCompletion, PAGE_SIZE, SpaceLedger, SyncMode,
+    WritebackControl, find_lock_delalloc,
 };
 use extent_tree::StateBits;
 
@@ -127,4 +127,25 @@ fn a_claim_is_not_split_at_the_end_of_the_address_space() {
     assert!(claim.range().is_empty());
     drop(claim);
     assert!(file.is_settled() && ledger.is_settled());
+}
+
+/// A thread panicked with a ticket in its hands, for which a ready item had waited, and the finishing
+/// function panicked for that one: two panics at once end the process. Guarded by `panicking` in the
+/// drop of a `Ticket`.
+#[test]
+fn a_panic_behind_a_panic_ends_the_process() {
+    let line = OrderedCompletion::new(|item: u32| assert!(item != 1, "item one"));
+    let [first, second] = [line.submit(), line.submit()];
+    second.complete(1);
+    let holder = std::thread::spawn(move || {
+        let _held = first;
+        panic!("with a ticket in its hands");
+    });
+    assert!(holder.join().is_err());
+    line.drain();
+    // Otherwise it is told to whoever gives the place up.
+    let [first, second] = [line.submit(), line.submit()];
+    second.complete(1);
+    assert!(panics(|| drop(first)));
+    assert!(line.is_empty());
 }
