@@ -40,7 +40,7 @@ pub enum Error {
         /// What to read.
         missing: MissingPages,
     },
-    /// The source failed.
+    /// The source failed. What it had put into a page that must be read first is dropped.
     #[error("the source failed after {written} bytes")]
     Source {
         /// How many bytes of this call are in the cache.

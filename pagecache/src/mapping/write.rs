@@ -51,7 +51,8 @@ impl Mapping {
     ///
     /// [`Error::MissingPages`] as [`write`](Self::write), found before anything is taken from the
     /// source; [`Error::MissingTail`] if the source ends inside a page that must be filled first;
-    /// [`Error::Source`] if it fails. What was written before stays.
+    /// [`Error::Source`] if it fails. What was written before stays; what a source that fails had
+    /// put into a page that must be filled first is lost.
     ///
     /// # Panics
     ///
@@ -71,21 +72,21 @@ impl Mapping {
             let mut buffer = self.inner.cache.buffer(gap + window);
             let (got, taken) = take(&mut buffer[gap..], &mut source);
             if got > 0 {
-                self.inner.place(at, gap, got, buffer).map_err(|error| {
-                    let written = at - offset;
-                    error.after(written)
-                })?;
-                at += got as u64;
+                match (self.inner.place(at, gap, got, buffer), &taken) {
+                    (Ok(()), _) => at += got as u64,
+                    // That the source failed is what must be told.
+                    (Err(Error::MissingTail { written, .. }), Taken::Failed(_)) => at += written,
+                    (Err(error), _) => return Err(error.after(at - offset)),
+                }
             }
             match taken {
                 Taken::All => {}
                 Taken::Ended => {
-                    // The end of what was announced isn't coming.
-                    let folios = folios_of(&(at..end));
-                    self.inner.state.lock().tally.wanted.remove(&folios);
+                    self.inner.give_up(at..end);
                     break;
                 }
                 Taken::Failed(source) => {
+                    self.inner.give_up(at..end);
                     return Err(Error::Source {
                         written: at - offset,
                         source,
@@ -161,6 +162,12 @@ impl Inner {
         } else {
             Err(MissingPages { written: 0, ranges })
         }
+    }
+
+    /// The end of what was announced isn't coming: reclaim may have what was filled for it.
+    fn give_up(&self, range: Range<u64>) {
+        let mut state = self.state.lock();
+        state.tally.wanted.remove(&folios_of(&range));
     }
 
     fn write_all(self: &Arc<Self>, offset: u64, data: &[u8]) -> Result<(), MissingPages> {

@@ -1,0 +1,49 @@
+//! What went wrong once, each as a test.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io;
+
+use pagecache::{Cache, Error, Mapping, PAGE_SIZE};
+
+/// A source put some bytes into a page that must be read first, then failed: the writer was told
+/// that the source had ended, and took the file for whole. Guarded by `Taken::Failed` beside
+/// `Error::MissingTail` in `Mapping::write_with`.
+#[test]
+fn a_source_that_fails_in_an_old_page_seems_to_end() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::with_size(&cache, 4 * PAGE_SIZE);
+    let mut answers = vec![
+        Err(io::Error::from(io::ErrorKind::TimedOut)),
+        Ok(PAGE_SIZE as usize + 100),
+    ];
+    let error = file
+        .write_with(0, 2 * PAGE_SIZE, |window| {
+            window.fill(7);
+            answers.pop().unwrap()
+        })
+        .unwrap_err();
+    match error {
+        Error::Source { written, source } => {
+            assert_eq!(written, PAGE_SIZE);
+            assert_eq!(source.kind(), io::ErrorKind::TimedOut);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(file.dirty_bytes(), PAGE_SIZE);
+    file.check_invariants();
+}
+
+/// Who gives a write up because its source failed leaves nothing that reclaim may not have. Guarded
+/// by the removal from `Tally::wanted` for both ends of a source in `Mapping::write_with`.
+#[test]
+fn a_failed_source_pins_the_page_that_was_filled_for_it() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::with_size(&cache, 2 * PAGE_SIZE);
+    let fail = |_: &mut [u8]| Err(io::Error::from(io::ErrorKind::TimedOut));
+    let error = file.write_with(0, 100, fail).unwrap_err();
+    assert!(matches!(error, Error::MissingPages(_)), "{error:?}");
+    file.fill(0, &[1; 4096]);
+    let error = file.write_with(0, 100, fail).unwrap_err();
+    assert!(matches!(error, Error::Source { written: 0, .. }));
+    assert_eq!(cache.reclaim(u64::MAX), PAGE_SIZE);
+}
