@@ -52,6 +52,10 @@ impl Buffer {
         Bytes::from_owner(self)
     }
 
+    pub(crate) fn is_of(&self, cache: &Arc<Shared>) -> bool {
+        Arc::ptr_eq(&self.cache, cache)
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.memory.len()
     }

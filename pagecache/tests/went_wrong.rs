@@ -47,3 +47,18 @@ fn a_failed_source_pins_the_page_that_was_filled_for_it() {
     assert!(matches!(error, Error::Source { written: 0, .. }));
     assert_eq!(cache.reclaim(u64::MAX), PAGE_SIZE);
 }
+
+/// A buffer of one cache became a folio of another: the one could neither evict it nor count on its
+/// memory, the other evicted it and got nothing. Guarded by `Buffer::is_of` in `Inner::insert`.
+#[test]
+fn memory_of_another_cache_is_inserted() {
+    let [mine, other] = [1 << 20, 1 << 20].map(Cache::new);
+    let file = Mapping::with_size(&mine, PAGE_SIZE);
+    let mut buffer = other.buffer(4096);
+    buffer.fill(7);
+    assert_eq!(file.insert(0, buffer), PAGE_SIZE);
+    assert_eq!(file.read_bytes(0..PAGE_SIZE).unwrap(), [7; 4096][..]);
+    assert_eq!((mine.stats().resident, other.stats().resident), (4096, 0));
+    assert_eq!(mine.reclaim(4096) + mine.reclaim(4096), 4096);
+    assert_eq!(mine.stats().resident, 0);
+}

@@ -275,7 +275,7 @@ impl Mapping {
     }
 
     /// Makes `buffer` part of the file at `offset`: without a copy if nothing of its folio is
-    /// cached, else as [`fill`](Self::fill).
+    /// cached and it is of this cache, else as [`fill`](Self::fill).
     ///
     /// # Panics
     ///
@@ -413,6 +413,9 @@ impl Inner {
         assert_insertable(offset, buffer.len());
         if buffer.is_empty() {
             return Ok(0);
+        }
+        if !buffer.is_of(&self.cache.shared) {
+            return self.fill(fetch, offset, &buffer);
         }
         let index = folio_index(offset);
         let bytes = within(&(offset..offset + buffer.len() as u64), index);
