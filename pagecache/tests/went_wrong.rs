@@ -2,8 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use pagecache::{Cache, Error, Mapping, PAGE_SIZE};
+use pagecache::{Cache, Error, FOLIO_SIZE, Mapping, PAGE_SIZE, WritebackEnd};
 
 /// A source put some bytes into a page that must be read first, then failed: the writer was told
 /// that the source had ended, and took the file for whole. Guarded by `Taken::Failed` beside
@@ -61,4 +64,64 @@ fn memory_of_another_cache_is_inserted() {
     assert_eq!((mine.stats().resident, other.stats().resident), (4096, 0));
     assert_eq!(mine.reclaim(4096) + mine.reclaim(4096), 4096);
     assert_eq!(mine.stats().resident, 0);
+}
+
+/// Who waited for writeback of a page waited on as long as somebody else wrote that page again and
+/// again: each time it looked, the page was under writeback anew. Guarded by `Waiting::left`, from
+/// which `Mapping::end_writeback` takes what has ended.
+#[test]
+fn a_busy_writer_holds_up_who_waits_for_writeback() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::new(&cache);
+    let page = 0..PAGE_SIZE;
+    let write_back = || {
+        file.write(0, b"again").unwrap();
+        file.claim(page.clone()).expect("it is dirty")
+    };
+    let mut snapshot = write_back();
+    let (ended, end) = mpsc::channel();
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            file.wait_writeback(0..u64::MAX);
+            ended.send(()).unwrap();
+        });
+        // Until it sleeps.
+        thread::sleep(Duration::from_millis(50));
+        file.end_writeback(snapshot.range(), WritebackEnd::Done);
+        snapshot = write_back();
+        let waited = end.recv_timeout(Duration::from_secs(5));
+        file.end_writeback(snapshot.range(), WritebackEnd::Done);
+        waiter.join().unwrap();
+        assert_eq!(waited, Ok(()));
+    });
+}
+
+/// The other way round: it does not return before each page's writeback has ended once.
+#[test]
+fn a_wait_for_writeback_ends_with_the_last_page() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::new(&cache);
+    file.write(0, &vec![1; 2 * FOLIO_SIZE as usize]).unwrap();
+    let pages = [0, PAGE_SIZE, FOLIO_SIZE].map(|at| at..at + PAGE_SIZE);
+    for page in &pages {
+        drop(file.claim(page.clone()).unwrap());
+    }
+    let (ended, end) = mpsc::channel();
+    thread::scope(|scope| {
+        for page in [0..u64::MAX, PAGE_SIZE..PAGE_SIZE + 1] {
+            let (ended, file) = (ended.clone(), &file);
+            scope.spawn(move || {
+                file.wait_writeback(page.clone());
+                ended.send(page.start).unwrap();
+            });
+        }
+        for (page, done) in pages.iter().zip([None, Some(PAGE_SIZE), Some(0)]) {
+            let early = end.recv_timeout(Duration::from_millis(30));
+            assert_eq!(early, Err(mpsc::RecvTimeoutError::Timeout));
+            file.end_writeback(page.clone(), WritebackEnd::Done);
+            if let Some(start) = done {
+                assert_eq!(end.recv(), Ok(start));
+            }
+        }
+    });
 }

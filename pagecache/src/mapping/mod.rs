@@ -35,7 +35,7 @@ pub struct Mapping {
 pub(crate) struct Inner {
     cache: Cache,
     state: Mutex<State>,
-    /// Signalled when writeback ends, if `state.waiting` isn't 0.
+    /// Signalled when all is over that one of `state.waiting` waits for.
     ended: Condvar,
 }
 
@@ -45,8 +45,20 @@ struct State {
     folios: Folios,
     tally: Tally,
     errors: WritebackErrors,
-    /// Threads in `wait_writeback`.
-    waiting: u32,
+    /// Threads in `wait_writeback`, one each.
+    waiting: Vec<Waiting>,
+    /// Of the next one that waits.
+    next_id: u64,
+}
+
+/// Who waits for writeback of pages of one folio.
+#[derive(Debug)]
+struct Waiting {
+    id: u64,
+    index: u64,
+    /// Pages of which the writeback that was found has not ended. What is claimed later is not
+    /// waited for.
+    left: PageMask,
 }
 
 /// What is known of the file as a whole.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::mapping::{Mapping, push_pages};
+use crate::mapping::{Mapping, Waiting, push_pages};
 use crate::pages::{
     FOLIO_SIZE, assert_page_aligned, covered, folio_index, folios_of, hull, in_file, mask, runs,
     to_bytes, touched, within,
@@ -143,14 +143,19 @@ impl Mapping {
     pub fn end_writeback(&self, range: Range<u64>, end: WritebackEnd) {
         assert_page_aligned(&range);
         let mut state = self.inner.state.lock();
+        let mut waiting = std::mem::take(&mut state.waiting);
         self.inner
             .each_folio(&mut state, folios_of(&range), |index, folio| {
                 let pages = covered(&within(&range, index));
                 folio.end_writeback(pages, end == WritebackEnd::Redirty);
+                for waiting in waiting.iter_mut().filter(|waiting| waiting.index == index) {
+                    waiting.left &= !pages;
+                }
             });
-        if state.waiting > 0 {
+        if waiting.iter().any(|waiting| waiting.left == 0) {
             self.inner.ended.notify_all();
         }
+        state.waiting = waiting;
     }
 
     /// Waits until each page that `range` touches was seen not to be under writeback.
@@ -163,15 +168,23 @@ impl Mapping {
             let busy = state
                 .folios
                 .range(folios.clone())
-                .find(|(index, folio)| folio.writeback & touched(&within(&range, *index)) != 0);
-            let Some((index, _)) = busy else {
+                .map(|(index, folio)| (index, folio.writeback & touched(&within(&range, index))))
+                .find(|(_, pages)| *pages != 0);
+            let Some((index, left)) = busy else {
                 return;
             };
             // Ascending, so that a waiter for all of a file looks at each folio but once.
-            folios.start = index;
-            state.waiting += 1;
-            state = self.inner.ended.wait(state);
-            state.waiting -= 1;
+            folios.start = index + 1;
+            let id = state.next_id;
+            state.next_id += 1;
+            state.waiting.push(Waiting { id, index, left });
+            loop {
+                state = self.inner.ended.wait(state);
+                let mut over = |waiting: &mut Waiting| waiting.id == id && waiting.left == 0;
+                if state.waiting.extract_if(.., &mut over).next().is_some() {
+                    break;
+                }
+            }
         }
     }
 
