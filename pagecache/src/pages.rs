@@ -75,9 +75,9 @@ pub(crate) fn folio_index(offset: u64) -> u64 {
     offset / FOLIO_SIZE
 }
 
-/// Where folio `index` begins in the file.
+/// Where folio `index` begins in the file; behind the last one, where offsets end.
 pub(crate) fn folio_start(index: u64) -> u64 {
-    index * FOLIO_SIZE
+    index.saturating_mul(FOLIO_SIZE)
 }
 
 /// The folios that `range` touches.
@@ -96,10 +96,28 @@ pub(crate) fn within(range: &Range<u64>, index: u64) -> Range<usize> {
     start..end.max(start)
 }
 
+/// The bits of all pages of folio `index` that lie wholly in `range`. The last page that there can
+/// be counts as one, though no range holds its last byte.
+pub(crate) fn covered_in(range: &Range<u64>, index: u64) -> PageMask {
+    let mut bytes = within(range, index);
+    if range.end == u64::MAX && index == folio_index(u64::MAX) {
+        bytes.end = FOLIO;
+    }
+    covered(&bytes)
+}
+
 /// Bytes of folio `index` as a range of the file.
 pub(crate) fn in_file(index: u64, bytes: Range<usize>) -> Range<u64> {
     let base = folio_start(index);
-    base + bytes.start as u64..base + bytes.end as u64
+    let at = |offset: usize| base.saturating_add(offset as u64);
+    at(bytes.start)..at(bytes.end)
+}
+
+/// Rounded up to a page; what has no page above it is where offsets end.
+pub(crate) fn page_up(offset: u64) -> u64 {
+    offset
+        .checked_next_multiple_of(PAGE_SIZE)
+        .unwrap_or(u64::MAX)
 }
 
 /// How many bytes of folio `index` lie below the file's end.

@@ -125,3 +125,35 @@ fn a_wait_for_writeback_ends_with_the_last_page() {
         }
     });
 }
+
+/// Offsets near the end of the address space overflowed: a panic, or misses counted by the exabyte.
+/// Guarded by the saturating arithmetic of `pages`, and of `Mapping::read` and `Inner::fill`.
+#[test]
+fn the_end_of_the_address_space_overflows() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::with_size(&cache, u64::MAX);
+    let last = u64::MAX - (PAGE_SIZE - 1);
+    let mut bytes = [0; 8192];
+    for offset in [last, last + 1, u64::MAX - 1, u64::MAX] {
+        assert_eq!(file.read(offset, &mut bytes), 0);
+        assert!(file.pin(offset..u64::MAX).is_none());
+    }
+    assert!(cache.stats().misses < 20, "{:?}", cache.stats());
+    assert_eq!(file.fill(last, &[7; 4096]), PAGE_SIZE);
+    assert_eq!(file.fill(last - PAGE_SIZE, &[6; 8192]), PAGE_SIZE);
+    assert_eq!(file.read(last - 1, &mut bytes), 4096);
+    assert_eq!((bytes[0], bytes[1], bytes[4095]), (6, 7, 7));
+    assert_eq!(*file.pin(last..u64::MAX).unwrap(), [7; 4095]);
+    let lookup = file.lookup(last - 2 * PAGE_SIZE..u64::MAX);
+    let missing = last - 2 * PAGE_SIZE..last - PAGE_SIZE;
+    assert_eq!(lookup.missing, [missing]);
+    assert_eq!(file.missing(last..u64::MAX).ranges, []);
+    assert_eq!(file.invalidate(0..u64::MAX), 2 * PAGE_SIZE);
+    let mut buffer = cache.buffer(4096);
+    buffer.fill(5);
+    assert_eq!(file.insert(last, buffer), PAGE_SIZE);
+    file.truncate(u64::MAX - 10);
+    assert_eq!(*file.pin(u64::MAX - 12..u64::MAX - 9).unwrap(), [5, 5, 0]);
+    file.check_invariants();
+    assert!(file.write(100, b"x").is_err());
+}

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::folio::Refused;
 use crate::mapping::{Mapping, State, Wanted};
-use crate::pages::{PAGE_SIZE, bytes_of, covered, folio_index, folio_start, folios_of, within};
+use crate::pages::{PAGE_SIZE, bytes_of, covered_in, folio_index, folio_start, folios_of, page_up};
 use crate::sync::Arc;
 
 impl Mapping {
@@ -40,7 +40,7 @@ impl Mapping {
             // The page that is cut, too: what was fetched of it may be longer.
             let cut = new_size / PAGE_SIZE * PAGE_SIZE..u64::MAX;
             state.tally.changes.add(cut);
-            self.discard_locked(&mut state, new_size.next_multiple_of(PAGE_SIZE)..u64::MAX);
+            self.discard_locked(&mut state, page_up(new_size)..u64::MAX);
             return;
         }
     }
@@ -62,7 +62,7 @@ impl Mapping {
         let mut dropped = 0;
         self.inner
             .each_folio(&mut state, folios_of(&range), |index, folio| {
-                let pages = covered(&within(&range, index)) & !folio.dirty & !folio.writeback;
+                let pages = covered_in(&range, index) & !folio.dirty & !folio.writeback;
                 dropped += bytes_of(folio.uptodate & pages);
                 folio.discard(pages);
             });
@@ -84,7 +84,7 @@ impl Mapping {
         let mut dropped = 0;
         self.inner
             .each_folio(state, folios_of(&range), |index, folio| {
-                let pages = covered(&within(&range, index));
+                let pages = covered_in(&range, index);
                 dropped += bytes_of(folio.uptodate & pages);
                 folio.discard(pages);
             });
@@ -116,10 +116,7 @@ impl Mapping {
 /// `range` with the file's last page whole, if it reaches the file's end.
 fn whole_pages(range: Range<u64>, size: u64) -> Range<u64> {
     let end = if range.end >= size {
-        range
-            .end
-            .checked_next_multiple_of(PAGE_SIZE)
-            .unwrap_or(u64::MAX)
+        page_up(range.end)
     } else {
         range.end
     };

@@ -11,7 +11,7 @@ use crate::folio::Folio;
 use crate::mapping::{Inner, Mapping, push_pages};
 use crate::pages::{
     FOLIO, FOLIO_SIZE, PAGE, PAGE_SIZE, PageMask, below, bytes_of, folio_index, folio_start,
-    folios_of, hull, in_file, push_joined, runs, to_bytes, touched, within,
+    folios_of, hull, in_file, page_up, push_joined, runs, to_bytes, touched, within,
 };
 use crate::stats::count;
 use crate::sync::Arc;
@@ -100,10 +100,7 @@ impl Mapping {
             }
             push_pages(&mut missing, index, pages & !found);
         }
-        let end = range
-            .end
-            .checked_next_multiple_of(PAGE_SIZE)
-            .unwrap_or(u64::MAX);
+        let end = page_up(range.end);
         if next < end && !range.is_empty() {
             push_joined(&mut missing, next..end);
         }
@@ -137,8 +134,7 @@ impl Mapping {
             folio.referenced |= found != 0;
             push_pages(&mut ranges, index, pages & !found);
         }
-        let end = range.end.checked_next_multiple_of(PAGE_SIZE);
-        let end = end.unwrap_or(u64::MAX);
+        let end = page_up(range.end);
         if next < end && !range.is_empty() {
             push_joined(&mut ranges, next..end);
         }
@@ -187,10 +183,11 @@ impl Mapping {
     /// Reads zeros behind the file's end where the last page is cached: clip `dst` first.
     pub fn read(&self, offset: u64, dst: &mut [u8]) -> usize {
         let (mut done, mut ahead) = (0, 0);
-        while done < dst.len() {
+        let range = offset..offset.saturating_add(dst.len() as u64);
+        while offset + (done as u64) < range.end {
             let at = offset + done as u64;
             let index = folio_index(at);
-            let wanted = within(&(at..at + (dst.len() - done) as u64), index);
+            let wanted = within(&(at..range.end), index);
             let mut state = self.inner.state.lock();
             let Some(folio) = state.folios.get_mut(index) else {
                 break;
@@ -350,7 +347,7 @@ fn pages_of(offset: u64, len: usize) -> u64 {
     if len == 0 {
         return 0;
     }
-    (offset + len as u64).next_multiple_of(PAGE_SIZE) - offset / PAGE_SIZE * PAGE_SIZE
+    page_up(offset.saturating_add(len as u64)) - offset / PAGE_SIZE * PAGE_SIZE
 }
 
 impl Inner {
@@ -380,7 +377,7 @@ impl Inner {
             offset.is_multiple_of(PAGE_SIZE),
             "{offset} is not page-aligned"
         );
-        let range = offset..offset + data.len() as u64;
+        let range = offset..offset.saturating_add(data.len() as u64);
         let mut filled = 0;
         for index in folios_of(&range) {
             let bytes = within(&range, index);
@@ -418,7 +415,8 @@ impl Inner {
             return self.fill(fetch, offset, &buffer);
         }
         let index = folio_index(offset);
-        let bytes = within(&(offset..offset + buffer.len() as u64), index);
+        let end = offset.saturating_add(buffer.len() as u64);
+        let bytes = within(&(offset..end), index);
         let changed = in_file(index, bytes.clone());
         let mut offered = Some(buffer);
         let inserted = self.with_folio(index, |folio, tally, _| {

@@ -7,7 +7,7 @@ use crate::buffer::Buffer;
 use crate::error::{Error, MissingPages};
 use crate::folio::{Folio, Refused};
 use crate::mapping::{Inner, Mapping, State, Tally, push_pages};
-use crate::pages::{PAGE, PAGE_SIZE, below, folio_index, folio_start, folios_of, within};
+use crate::pages::{PAGE, PAGE_SIZE, below, folio_index, folio_start, folios_of, page_up, within};
 use crate::stats::count;
 use crate::sync::Arc;
 
@@ -147,7 +147,7 @@ impl Inner {
             return Ok(());
         }
         let mut state = self.state.lock();
-        if range.is_empty() || range.start >= state.tally.size.next_multiple_of(PAGE_SIZE) {
+        if range.is_empty() || range.start >= page_up(state.tally.size) {
             return Ok(());
         }
         let mut ranges = Vec::new();
