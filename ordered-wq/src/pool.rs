@@ -268,15 +268,16 @@ impl Owner {
     fn shutdown(&self) {
         self.core.state.lock().stopping = true;
         self.core.wake.notify_all();
-        let threads = std::mem::take(&mut *self.threads.lock());
-        // A worker cannot wait for its own end; the threads end by themselves.
+        // A worker cannot wait for its own end; the threads end by themselves. Who comes later can:
+        // the handles stay.
         let on_worker = WORKER_OF
             .try_with(|pool| pool.get() == self.core.address())
             .unwrap_or(false);
         if on_worker {
             return;
         }
-        for thread in threads {
+        // The lock is held until all have ended: who comes meanwhile waits for them, too.
+        for thread in self.threads.lock().drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a worker thread panicked");
             }

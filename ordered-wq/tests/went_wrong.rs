@@ -663,3 +663,41 @@ fn a_spawned_job_that_panics_is_counted_and_costs_no_thread() {
     assert_eq!(results.recv().unwrap(), 7);
     assert_eq!(pool.panics(), 1);
 }
+
+/// Who shut a pool down, or dropped its last handle, went on while its jobs still ran, because a job
+/// had shut it down before, or another thread was about to. Guarded by `Owner::shutdown`, in which a
+/// worker leaves the handles where they are, and others join under the lock of the handles.
+#[test]
+fn shutdown_returns_before_the_threads_have_ended() {
+    within_10_s(|| {
+        for by_a_job in [true, false] {
+            let pool = Pool::new(1);
+            let ended = Arc::new(AtomicBool::new(false));
+            let (tell, told) = mpsc::channel();
+            let (open, gate) = mpsc::channel::<()>();
+            pool.spawn({
+                let (pool, ended) = (pool.clone(), Arc::clone(&ended));
+                move || {
+                    if by_a_job {
+                        pool.shutdown();
+                    }
+                    drop(pool);
+                    tell.send(()).unwrap();
+                    assert!(gate.recv().is_err(), "nothing is sent");
+                    thread::sleep(Duration::from_millis(50));
+                    ended.store(true, Ordering::SeqCst);
+                }
+            });
+            told.recv().unwrap();
+            thread::scope(|scope| {
+                if !by_a_job {
+                    scope.spawn(|| pool.shutdown());
+                    thread::sleep(Duration::from_millis(50));
+                }
+                drop(open);
+                pool.shutdown();
+                assert!(ended.load(Ordering::SeqCst), "{by_a_job}");
+            });
+        }
+    });
+}
