@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
+use std::io;
 
 use crate::Error;
 use crate::panics::caught;
@@ -83,6 +84,16 @@ impl Pool {
     ///
     /// [`Error::Thread`] if not; none is left running.
     pub fn try_new(threads: usize) -> Result<Self, Error> {
+        let refused = |index, source| Error::Thread {
+            index,
+            wanted: threads,
+            source,
+        };
+        let mut handles = Vec::new();
+        // More than memory could ever hold is refused like any other number.
+        if handles.try_reserve_exact(threads).is_err() {
+            return Err(refused(0, io::ErrorKind::OutOfMemory.into()));
+        }
         let core = Arc::new(Core {
             state: Mutex::new(State::default()),
             wake: Condvar::default(),
@@ -90,7 +101,7 @@ impl Pool {
         });
         let mut owner = Owner {
             core,
-            threads: Mutex::new(Vec::with_capacity(threads)),
+            threads: Mutex::new(handles),
             started: 0,
         };
         for index in 0..threads {
@@ -98,11 +109,7 @@ impl Pool {
             let thread = Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || core.work())
-                .map_err(|source| Error::Thread {
-                    index,
-                    wanted: threads,
-                    source,
-                })?;
+                .map_err(|source| refused(index, source))?;
             owner.threads.lock().push(thread);
             owner.started += 1;
         }

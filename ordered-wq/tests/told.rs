@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ordered_wq::{Budget, OrderedQueue, Outcome, Pool, Work, work};
+use ordered_wq::{Budget, Error, OrderedQueue, Outcome, Pool, Work, work};
 
 #[test]
 fn a_pool_has_as_many_threads_as_it_was_started_with() {
@@ -131,4 +131,18 @@ fn a_worker_that_drops_another_pool_waits_for_its_jobs() {
         tell.send(done.load(Ordering::SeqCst)).unwrap();
     });
     assert!(told.recv().unwrap());
+}
+
+/// Guarded by `try_reserve_exact` in `Pool::try_new`.
+#[test]
+fn no_system_has_that_many_threads() {
+    let error = Pool::try_new(usize::MAX).unwrap_err();
+    assert!(matches!(
+        error,
+        Error::Thread {
+            index: 0,
+            wanted: usize::MAX,
+            ..
+        }
+    ));
 }
