@@ -53,6 +53,8 @@ fn round_trip(spaces: &Workspaces, codec: (CodecId, i32), source: &[u8]) -> Vec<
     packed
 }
 
+/// A codec looked for more behind the last whole sector. Guarded by `at < total` in
+/// `LzoDecompressor::unframe`.
 #[test]
 fn every_codec_with_exactly_one_sector() {
     for &codec in CODECS {

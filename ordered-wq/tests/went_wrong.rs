@@ -42,8 +42,8 @@ fn quicken(queue: &OrderedQueue) {
 }
 
 /// A freed item's address was used again and taken for the same item. Guarded
-/// by `Order`, which knows items by dense ids: boxes of one size are recycled
-/// here at once, and the queue still finishes each.
+/// by `Order::item`, which finds an item by its id less the head's: boxes of one
+/// size are recycled here at once, and the queue still finishes each.
 #[test]
 fn hang_when_an_address_is_used_again() {
     within_10_s(|| {
@@ -402,9 +402,21 @@ fn neighbours_of_a_failed_item_are_lost() {
     }
 }
 
-/// What an ordered part needed was gone when its turn came. Guarded by `Order`,
-/// which owns an item until `take_due`: what the item holds lives as long as
-/// the item, whoever else lets go of it, and goes with it.
+/// Holds a file, as an item of writeback does.
+struct Holds(Arc<Mutex<u32>>);
+
+impl Work for Holds {
+    fn run(&mut self) {}
+
+    fn finish(&mut self, _: Outcome) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
+/// What an ordered part needed was gone when its turn came. What the item holds
+/// lives as long as the item, whoever else lets go of it, and goes with it.
+/// Guarded by the `drop(work)` at the end of `Core::finish_due`, and by nothing
+/// earlier that drops.
 #[test]
 fn what_an_item_holds_is_gone_before_its_ordered_part() {
     within_10_s(|| {
@@ -413,8 +425,7 @@ fn what_an_item_holds_is_gone_before_its_ordered_part() {
         let inode = Arc::new(Mutex::new(0));
         let outside = Arc::downgrade(&inode);
         for _ in 0..3 {
-            let inode = Arc::clone(&inode);
-            queue.submit(work(|| (), move |_| *inode.lock().unwrap() += 1));
+            queue.submit(Holds(Arc::clone(&inode)));
         }
         drop(inode);
         // Each help runs one item, and one job is there as long as any is pending.
