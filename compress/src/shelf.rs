@@ -13,7 +13,7 @@ pub(crate) struct Shelf<T: ?Sized> {
 struct State<T: ?Sized> {
     /// With the thread that used it last: its memory may still be in that processor's cache.
     idle: Vec<(ThreadId, Box<T>)>,
-    /// Idle and lent. Once there is one, there always is.
+    /// Idle and lent. Once there is one, there always is, unless it is discarded.
     existing: usize,
     /// Being made.
     making: usize,
@@ -106,6 +106,14 @@ impl<T: ?Sized> Shelf<T> {
         let mut state = self.state.lock();
         state.idle.push((this_thread(), one));
         self.wake(state);
+    }
+
+    /// What was lent is of no use any more: there is room for another one.
+    pub(crate) fn discard(&self, one: Box<T>) {
+        let mut state = self.state.lock();
+        state.existing -= 1;
+        self.wake(state);
+        drop(one);
     }
 
     /// Frees what nobody uses, all but one.

@@ -66,3 +66,4 @@ mod imp {
 
 pub(crate) use imp::{Condvar, Mutex, MutexGuard, ThreadId, this_thread};
 pub(crate) use std::sync::Arc;
+pub(crate) use std::thread::panicking;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 
 use crate::shelf::Shelf;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, panicking};
 use crate::{Codec, CodecId, Compressor, Decompressor, Error, Registry};
 
 /// Lends compressors and decompressors to threads and takes them back. Clones share them.
@@ -12,7 +12,10 @@ use crate::{Codec, CodecId, Compressor, Decompressor, Error, Registry};
 /// There are at most `limit` of a kind, where a kind is a codec and a level, or a codec's
 /// decompressors. Who finds all of them in use waits for one to come back; who cannot make one for
 /// want of memory waits, too, as long as another exists. One decompressor of each codec exists from
-/// the start, and one compressor from [`Workspaces::reserve`] on, so none of these can fail later.
+/// the start, and one compressor from [`Workspaces::reserve`] on, so none of these can fail later
+/// for want of memory.
+///
+/// One that a panic drops is not lent again, and another is made when it is needed.
 ///
 /// A thread that holds one and takes another of the same kind may wait for itself.
 #[derive(Clone)]
@@ -153,16 +156,22 @@ pub struct DecompressorLease {
 
 impl Drop for CompressorLease {
     fn drop(&mut self) {
-        if let Some(compressor) = self.compressor.take() {
-            self.shelf.put(compressor);
+        match self.compressor.take() {
+            // It may have panicked half done, and give wrong bytes from now on.
+            Some(compressor) if panicking() => self.shelf.discard(compressor),
+            Some(compressor) => self.shelf.put(compressor),
+            None => {}
         }
     }
 }
 
 impl Drop for DecompressorLease {
     fn drop(&mut self) {
-        if let Some(decompressor) = self.decompressor.take() {
-            self.shelf.put(decompressor);
+        match self.decompressor.take() {
+            // It may have panicked half done, and give wrong bytes from now on.
+            Some(decompressor) if panicking() => self.shelf.discard(decompressor),
+            Some(decompressor) => self.shelf.put(decompressor),
+            None => {}
         }
     }
 }
