@@ -1,6 +1,8 @@
 //! Whether the compressed form of a piece is worth keeping.
 
-use crate::{Error, Method, Workspaces};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::{Codec, Error, Method, Workspaces};
 
 /// What to store of a piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub enum RawReason {
     TooShort,
     /// The compressed form does not save enough.
     NoGain,
-    /// There is no memory for a workspace, or the codec failed.
+    /// There is no memory for a workspace, or the codec failed, panicked, or claims what cannot be.
     Failed(Error),
 }
 
@@ -48,7 +50,9 @@ pub fn compress_piece(
     dst: &mut [u8],
     sector_size: usize,
 ) -> Verdict {
-    let room = room_to_save(src.len(), sector_size).unwrap_or(0);
+    let Some(room) = room_to_save(src.len(), sector_size) else {
+        return Verdict::Raw(RawReason::TooShort);
+    };
     let room = room.min(dst.len() - dst.len() % sector_size);
     let Some(len) = attempt(workspaces, method, src, &mut dst[..room]) else {
         return Verdict::Raw(RawReason::TooShort);
@@ -93,14 +97,33 @@ fn attempt(
     if dst.is_empty() {
         return None;
     }
-    let compressor = workspaces.compressor(method.codec, method.level);
-    Some(compressor.and_then(|mut compressor| compressor.compress(src, dst)))
+    let room = dst.len();
+    let compress = || {
+        let mut compressor = workspaces.compressor(method.codec, method.level)?;
+        compressor.compress(src, dst)
+    };
+    let failed = |why: String| {
+        let codec = workspaces.registry().get(method.codec);
+        Err(Error::Compress {
+            codec: codec.map_or("codec", Codec::name),
+            len: src.len(),
+            why,
+        })
+    };
+    // Codecs may be others', and whoever writes is not to go down with one.
+    Some(match catch_unwind(AssertUnwindSafe(compress)) {
+        Ok(Ok(Some(len))) if len == 0 || len > room => failed(format!(
+            "it says that it made {len} bytes where {room} have room"
+        )),
+        Ok(answer) => answer,
+        Err(_) => failed("it panicked".to_owned()),
+    })
 }
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
     use super::*;
-    use crate::{Codec, CodecId, Compressor, Decompressor, Registry};
+    use crate::{CodecId, Compressor, Decompressor, Registry};
 
     /// A codec whose result is as long as its level says.
     struct AsLong;

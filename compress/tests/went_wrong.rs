@@ -9,7 +9,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use compress::{Codec, CodecId, Compressor, Decompressor, Error, Registry, Workspaces};
+use compress::{
+    Codec, CodecId, Compressor, Decompressor, Error, Method, RawReason, Registry, Verdict,
+    Workspaces, compress_inline, compress_piece,
+};
 
 const ID: CodecId = CodecId(77);
 /// With this byte begins what brings it down.
@@ -125,4 +128,43 @@ fn who_waits_for_a_workspace_that_is_given_up_sleeps_on() {
         told.recv_timeout(Duration::from_secs(10)),
         Ok(Ok(Some(256)))
     );
+}
+
+/// A codec said that it had made more bytes than there was room for, or none, or it panicked:
+/// the piece was compressed to nothing, or writeback panicked. Guarded by `catch_unwind` and the check
+/// of the length in `attempt`.
+#[test]
+fn a_codec_that_lies_or_panics_takes_the_piece_along() {
+    let spaces = Workspaces::new(Registry::empty().with(Fragile::default()), 1);
+    let method = Method {
+        codec: ID,
+        level: 1,
+    };
+    let mut dst = [0x55; 16_384];
+    for (first, why) in [
+        (0, "it says that it made 0 bytes where 8192 have room"),
+        (33, "it says that it made 8448 bytes where 8192 have room"),
+        (POISON, "it panicked"),
+    ] {
+        let (codec, why) = ("fragile", why.to_owned());
+        let len = 12_288;
+        let raw = Verdict::Raw(RawReason::Failed(Error::Compress { codec, len, why }));
+        let verdict = compress_piece(&spaces, method, &[first; 12_288], &mut dst, 4096);
+        assert_eq!(verdict, raw);
+        let verdict = compress_inline(&spaces, method, &[first; 12_288], &mut dst, 8192);
+        assert_eq!(verdict, raw);
+    }
+    let good = compress_piece(&spaces, method, &[32; 12_288], &mut dst, 4096);
+    let (len, stored) = (8192, 8192);
+    assert_eq!(good, Verdict::Compressed { len, stored });
+    assert!(dst[8192..].iter().all(|byte| *byte == 0x55));
+}
+
+/// Guarded by `room_to_save`, which `compress_piece` asks before it divides.
+#[test]
+fn sectors_of_no_bytes_divide_by_zero() {
+    let spaces = Workspaces::new(Registry::btrfs(), 1);
+    let method = "zstd".parse::<compress::Spec>().unwrap().method().unwrap();
+    let verdict = compress_piece(&spaces, method, &[0; 8192], &mut [0; 8192], 0);
+    assert_eq!(verdict, Verdict::Raw(RawReason::TooShort));
 }
