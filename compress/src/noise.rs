@@ -13,6 +13,9 @@ const SAMPLE: usize = 64;
 const SAMPLES: usize = 16;
 /// Bytes with one sample, where more are taken.
 const WINDOW: usize = 2 << 10;
+/// So many are enough for any length, and their counts fit into 16 bits: none has a byte more often
+/// than 21 times.
+const MOST_SAMPLES: usize = 1 << 10;
 /// Of 64 bytes of noise 57 are distinct on average, and fewer than these once in 8 million samples.
 /// Text has some 25.
 const LEAST_DISTINCT: u32 = 44;
@@ -43,7 +46,15 @@ pub fn is_noise(src: &[u8]) -> bool {
 #[must_use]
 pub fn is_noise_throughout(src: &[u8]) -> bool {
     // The first to read all goes straight ahead, so that the others have it in the cache.
-    is_noise(src) && has_as_many_marks(src) && repeats_nothing(src) && looks_random(src, WINDOW)
+    is_noise(src)
+        && has_as_many_marks(src)
+        && repeats_nothing(src)
+        && looks_random(src, dense(src.len()))
+}
+
+/// Bytes with one sample, where more are taken, of a source of `len` bytes.
+fn dense(len: usize) -> usize {
+    (len / MOST_SAMPLES).max(WINDOW)
 }
 
 /// Looks at one sample of each `window` bytes.
@@ -124,7 +135,8 @@ impl Words {
 
 /// Whether `value` is near to what is expected of noise.
 fn is_near(value: i64, expected: i64, variance: i64) -> bool {
-    (value - expected).pow(2) <= OFF * OFF * variance
+    let off = i128::from(value - expected);
+    off * off <= i128::from(OFF * OFF) * i128::from(variance)
 }
 
 #[cfg(all(test, not(shuttle)))]
@@ -269,6 +281,21 @@ mod tests {
         assert!(!has_as_many_marks(&without) && !is_noise_throughout(&without));
         let often = noise_of(3, LEN, |byte| byte > 127);
         assert!(!has_as_many_marks(&often));
+    }
+
+    /// Sums overflowed with more than some 100 KiB: a panic, or any answer. Guarded by the width of the
+    /// sums in `is_near`, and by `MOST_SAMPLES`.
+    #[test]
+    fn long_sources_overflow() {
+        // Distinct enough, but for one byte of every four.
+        let even = (0..64).map(|n| if n % 4 == 0 { 0xaa } else { n });
+        let even: Vec<u8> = even.collect();
+        for len in [1 << 20, 16 << 20] {
+            let bytes = even.repeat(len / even.len());
+            assert!(!looks_random(&bytes, dense(len)), "{len}");
+        }
+        assert!(!has_as_many_marks(&vec![MARK; 16 << 20]));
+        assert!(is_noise_throughout(&noise(5, 8 << 20)));
     }
 
     #[test]
