@@ -31,8 +31,9 @@
 //!
 //! # Locking
 //!
-//! One lock for the table of flights, one for each flight, one for each batch of jobs; none is held
-//! while another one is taken, nor during I/O, decompression or calls of the page cache.
+//! One lock for the table of flights, one for each flight, one for each batch of jobs. That of the
+//! table is taken while a flight's is held, and no other while one is; none is held during I/O,
+//! decompression or calls of the page cache.
 //!
 //! # Errors
 //!

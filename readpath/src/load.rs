@@ -332,7 +332,7 @@ fn request_of<L: Locator>(piece: &Piece<L>, sector: u64) -> Option<DiskRange<L>>
             offset,
         } => {
             let start = offset - offset % sector;
-            let end = offset + (piece.fill.end - piece.fill.start);
+            let end = offset.saturating_add(piece.fill.end - piece.fill.start);
             let end = end.checked_next_multiple_of(sector).unwrap_or(end);
             Some(DiskRange {
                 disk,

@@ -558,3 +558,22 @@ fn a_truncate_cancels_what_is_being_read() {
     world.mapping.check_invariants();
     assert_eq!(read(&world, 0, PIECE).unwrap(), &world.content[..5000]);
 }
+
+/// A raw extent that is said to end where addresses end, and the last page of a file in it: what the
+/// page takes of it overflowed. Guarded by `saturating_add` in `request_of`.
+#[test]
+fn an_extent_at_the_end_of_all_addresses_overflows() {
+    let mut world = World::new();
+    let kind = ExtentKind::Raw {
+        disk: Disk(0),
+        disk_num_bytes: u64::MAX,
+        offset: u64::MAX - 100,
+    };
+    world.push_raw(&text(4096, 18));
+    world.push(100, kind, &[]);
+    world.cold(None);
+    let error = read(&world, 4096, 1).unwrap_err();
+    assert!(matches!(error, Error::Device { .. }), "{error:?}");
+    assert_eq!(error.range(), 4096..8192);
+    assert_eq!(read(&world, 0, 4096).unwrap(), &world.content[..4096]);
+}
