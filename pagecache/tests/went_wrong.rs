@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use pagecache::{Cache, Error, FOLIO_SIZE, Mapping, PAGE_SIZE, WritebackEnd};
+use pagecache::{Cache, Error, FOLIO_SIZE, Mapping, MissingPages, PAGE_SIZE, WritebackEnd};
 
 /// A source put some bytes into a page that must be read first, then failed: the writer was told
 /// that the source had ended, and took the file for whole. Guarded by `Taken::Failed` beside
@@ -156,4 +156,66 @@ fn the_end_of_the_address_space_overflows() {
     assert_eq!(*file.pin(u64::MAX - 12..u64::MAX - 9).unwrap(), [5, 5, 0]);
     file.check_invariants();
     assert!(file.write(100, b"x").is_err());
+}
+
+/// A page of which a write keeps a part was evicted while the source ran, or before its folio's turn
+/// came: the writer was told that the source had ended, and stopped before its end. Guarded by
+/// `Inner::hold_old`, which `Mapping::write_with` asks before each window.
+#[test]
+fn a_source_seems_to_end_where_reclaim_was_quick() {
+    let cache = Cache::new(1 << 20);
+    let end = 2 * FOLIO_SIZE;
+    let file = Mapping::with_size(&cache, end);
+    let all = |window: &mut [u8], squeeze: bool| {
+        if squeeze {
+            // Twice: what was referenced has a second chance.
+            let _ = cache.reclaim(u64::MAX) + cache.reclaim(u64::MAX);
+        }
+        window.fill(7);
+        Ok(window.len())
+    };
+    // The head: it is there when the source runs, and stays.
+    file.fill(0, &[1; 4096]);
+    let wrote = file.write_with(100, FOLIO_SIZE, |window| all(window, true));
+    let tail_at = FOLIO_SIZE..FOLIO_SIZE + PAGE_SIZE;
+    match wrote {
+        // The tail is another folio's.
+        Err(Error::MissingPages(missing)) => {
+            assert_eq!(missing.ranges[..], *std::slice::from_ref(&tail_at))
+        }
+        other => panic!("{other:?}"),
+    }
+    file.fill(tail_at.start, &[2; 4096]);
+    // It waits for this write, and then for no other.
+    let mut calls = 0;
+    let wrote = file.write_with(100, FOLIO_SIZE, |window| {
+        calls += 1;
+        all(window, true)
+    });
+    assert_eq!((wrote.unwrap(), calls), (FOLIO_SIZE, 2));
+    let mut bytes = [0; 200];
+    assert_eq!(file.read(0, &mut bytes), 200);
+    assert_eq!((bytes[99], bytes[100]), (1, 7));
+    assert_eq!(file.read(FOLIO_SIZE, &mut bytes), 200);
+    assert_eq!((bytes[99], bytes[100]), (7, 2));
+    // Cached when the write begins, evicted before its turn comes: nothing is taken for it.
+    let file = Mapping::with_size(&cache, end);
+    file.fill(0, &[1; 4096]);
+    file.fill(tail_at.start, &[2; 4096]);
+    let mut calls = 0;
+    let error = file.write_with(100, FOLIO_SIZE, |window| {
+        calls += 1;
+        all(window, true)
+    });
+    match error {
+        Err(Error::MissingPages(missing)) => {
+            let tail = MissingPages {
+                written: FOLIO_SIZE - 100,
+                ranges: vec![tail_at],
+            };
+            assert_eq!((missing, calls), (tail, 1));
+        }
+        other => panic!("{other:?}"),
+    }
+    file.check_invariants();
 }

@@ -50,7 +50,7 @@ impl Mapping {
     /// # Errors
     ///
     /// [`Error::MissingPages`] as [`write`](Self::write), found before anything is taken from the
-    /// source; [`Error::MissingTail`] if the source ends inside a page that must be filled first;
+    /// source for them; [`Error::MissingTail`] if the source ends inside a page that must be filled first;
     /// [`Error::Source`] if it fails. What was written before stays; what a source that fails had
     /// put into a page that must be filled first is lost.
     ///
@@ -64,15 +64,21 @@ impl Mapping {
         mut source: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Result<u64, Error> {
         let end = end_of(offset, len);
-        self.inner.check_writable(&(offset..end))?;
+        let keeps_old = self.inner.check_writable(&(offset..end))?;
         let mut at = offset;
         while at < end {
-            let window = (end.min(folio_start(folio_index(at) + 1)) - at) as usize;
+            let window_end = end.min(folio_start(folio_index(at) + 1));
+            let old = match keeps_old {
+                true => self.inner.hold_old(&(at..window_end)),
+                false => Ok(None),
+            };
+            let old = old.map_err(|missing| Error::from(missing).after(at - offset))?;
+            let window = (window_end - at) as usize;
             let gap = (at % PAGE_SIZE) as usize;
             let mut buffer = self.inner.cache.buffer(gap + window);
             let (got, taken) = take(&mut buffer[gap..], &mut source);
             if got > 0 {
-                match (self.inner.place(at, gap, got, buffer), &taken) {
+                match (self.inner.place(at, gap, got, buffer, old), &taken) {
                     (Ok(()), _) => at += got as u64,
                     // That the source failed is what must be told.
                     (Err(Error::MissingTail { written, .. }), Taken::Failed(_)) => at += written,
@@ -141,14 +147,15 @@ fn take(
 }
 
 impl Inner {
-    /// Looks for pages that a write of `range` would have to have cached.
-    fn check_writable(&self, range: &Range<u64>) -> Result<(), MissingPages> {
-        if range.start.is_multiple_of(PAGE_SIZE) && range.end.is_multiple_of(PAGE_SIZE) {
-            return Ok(());
+    /// Looks for pages that a write of `range` would have to have cached. `false` if it keeps no
+    /// part of any.
+    fn check_writable(&self, range: &Range<u64>) -> Result<bool, MissingPages> {
+        if is_aligned(range) {
+            return Ok(false);
         }
         let mut state = self.state.lock();
         if range.is_empty() || range.start >= page_up(state.tally.size) {
-            return Ok(());
+            return Ok(false);
         }
         let mut ranges = Vec::new();
         let first = folio_index(range.start);
@@ -158,7 +165,24 @@ impl Inner {
             state.missing_in(last, range, &mut ranges);
         }
         if ranges.is_empty() {
-            Ok(())
+            Ok(true)
+        } else {
+            Err(MissingPages { written: 0, ranges })
+        }
+    }
+
+    /// Keeps reclaim away from the pages of a folio of which a write of `range`, within it, keeps a
+    /// part, while the source runs.
+    fn hold_old(&self, range: &Range<u64>) -> Result<Option<Arc<Buffer>>, MissingPages> {
+        if is_aligned(range) {
+            return Ok(None);
+        }
+        let index = folio_index(range.start);
+        let mut state = self.state.lock();
+        let mut ranges = Vec::new();
+        state.missing_in(index, range, &mut ranges);
+        if ranges.is_empty() {
+            Ok(state.folios.get(index).and_then(Folio::keep))
         } else {
             Err(MissingPages { written: 0, ranges })
         }
@@ -175,7 +199,7 @@ impl Inner {
         while done < data.len() {
             let at = offset + done as u64;
             let window = (folio_start(folio_index(at) + 1) - at).min((data.len() - done) as u64);
-            self.write_folio(at, &data[done..][..window as usize])
+            self.write_folio(at, &data[done..][..window as usize], None)
                 .map_err(|ranges| MissingPages {
                     written: done as u64,
                     ranges,
@@ -185,8 +209,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Writes within one folio.
-    fn write_folio(self: &Arc<Self>, at: u64, data: &[u8]) -> Result<(), Vec<Range<u64>>> {
+    /// Writes within one folio, of which `held` kept reclaim away until now.
+    fn write_folio(
+        self: &Arc<Self>,
+        at: u64,
+        data: &[u8],
+        mut held: Option<Arc<Buffer>>,
+    ) -> Result<(), Vec<Range<u64>>> {
         if data.is_empty() {
             return Ok(());
         }
@@ -194,6 +223,8 @@ impl Inner {
         let end = at + data.len() as u64;
         let bytes = within(&(at..end), index);
         self.with_folio(index, |folio, tally, spare| {
+            // Only now, and before it would have to be copied.
+            drop(held.take());
             let limit = below(tally.size, index);
             let written = folio.write(bytes.clone(), data, limit, spare)?;
             tally.written(index, end);
@@ -206,13 +237,15 @@ impl Inner {
         .map_err(|pages| missing_ranges(index, pages))
     }
 
-    /// Makes `got` bytes of `buffer`, behind its first `gap`, the file's contents at `at`.
+    /// Makes `got` bytes of `buffer`, behind its first `gap`, the file's contents at `at`. `old`
+    /// keeps what remains of the folio's pages.
     fn place(
         self: &Arc<Self>,
         at: u64,
         gap: usize,
         got: usize,
         buffer: Buffer,
+        old: Option<Arc<Buffer>>,
     ) -> Result<(), Error> {
         let index = folio_index(at);
         let end = at + got as u64;
@@ -239,12 +272,12 @@ impl Inner {
         };
         let mut written = 0;
         let refused = match adopted {
-            Ok(()) => self.write_folio(at, &buffer[gap..gap + got]).err(),
+            Ok(()) => self.write_folio(at, &buffer[gap..gap + got], old).err(),
             Err(pages) => {
                 // The whole pages before the one that the source ended in.
                 let whole = (end / PAGE_SIZE * PAGE_SIZE).saturating_sub(at) as usize;
                 let whole = whole.min(got);
-                match self.write_folio(at, &buffer[gap..gap + whole]) {
+                match self.write_folio(at, &buffer[gap..gap + whole], old) {
                     Ok(()) => {
                         written = whole;
                         Some(missing_ranges(index, pages))
@@ -286,6 +319,11 @@ impl State {
             self.tally.wanted.add(index);
         }
     }
+}
+
+/// Whether both ends are between pages, so that a write keeps a part of none.
+fn is_aligned(range: &Range<u64>) -> bool {
+    range.start.is_multiple_of(PAGE_SIZE) && range.end.is_multiple_of(PAGE_SIZE)
 }
 
 fn missing_ranges(index: u64, pages: u32) -> Vec<Range<u64>> {
