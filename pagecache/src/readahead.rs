@@ -66,7 +66,7 @@ impl ReadaheadWindow {
         let until = (until / FOLIO_SIZE * FOLIO_SIZE).max(start);
         self.ahead = until;
         self.trigger = (until - start) / 2;
-        self.len = (self.len * 2).min(self.max_len);
+        self.len = self.len.saturating_mul(2).min(self.max_len);
         start..until
     }
 
@@ -119,6 +119,19 @@ mod tests {
             assert!(window.next(n << 30, 4096).is_empty());
         }
         assert_eq!(window.window_len(), FOLIO_SIZE);
+    }
+
+    /// Guarded by `saturating_mul` in `ReadaheadWindow::next`.
+    #[test]
+    fn a_window_without_a_limit_overflows() {
+        let mut window = ReadaheadWindow::new(u64::MAX);
+        let _ = window.next(0, u64::MAX);
+        for _ in 0..100 {
+            let before = window.window_len();
+            assert!(window.next(u64::MAX, 4096).is_empty());
+            assert!(window.window_len() >= before);
+        }
+        assert_eq!(window.window_len(), u64::MAX);
     }
 
     proptest! {
