@@ -17,7 +17,8 @@ use crate::sync::{
 /// the threads are joined.
 ///
 /// A pool of no threads is of use where nothing may happen by itself: its jobs
-/// run where somebody helps or waits.
+/// run where somebody helps or waits, and what is left where the last handle is
+/// dropped.
 #[derive(Clone)]
 pub struct Pool {
     owner: Arc<Owner>,
@@ -272,15 +273,18 @@ impl Core {
 }
 
 impl Owner {
+    fn on_worker(&self) -> bool {
+        WORKER_OF
+            .try_with(|pool| pool.get() == self.core.address())
+            .unwrap_or(false)
+    }
+
     fn shutdown(&self) {
         self.core.state.lock().stopping = true;
         self.core.wake.notify_all();
         // A worker cannot wait for its own end; the threads end by themselves. Who comes later can:
         // the handles stay.
-        let on_worker = WORKER_OF
-            .try_with(|pool| pool.get() == self.core.address())
-            .unwrap_or(false);
-        if on_worker {
+        if self.on_worker() {
             return;
         }
         // The lock is held until all have ended: who comes meanwhile waits for them, too.
@@ -295,6 +299,15 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         self.shutdown();
+        if self.on_worker() {
+            return;
+        }
+        // What no thread took, where there are none or no more. Nobody else can any longer.
+        loop {
+            let job = self.core.take(&mut self.core.state.lock());
+            let Some(job) = job else { break };
+            self.core.run(job, Visit::Run, &|| false);
+        }
     }
 }
 

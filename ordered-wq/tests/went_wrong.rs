@@ -712,3 +712,45 @@ fn shutdown_returns_before_the_threads_have_ended() {
         }
     });
 }
+
+/// Jobs of a pool without threads were gone with its last handle, and with them the items of a queue
+/// that one of them had dropped. Guarded by the loop in the drop of `Owner`.
+#[test]
+fn jobs_are_lost_with_a_pool_without_threads() {
+    within_10_s(|| {
+        let ran = Arc::new(AtomicUsize::new(0));
+        let count = || {
+            let ran = Arc::clone(&ran);
+            move || {
+                ran.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let pool = Pool::new(0);
+        pool.spawn(count());
+        pool.spawn(count());
+        drop(pool);
+        assert_eq!(ran.swap(0, Ordering::SeqCst), 2);
+
+        let pool = Pool::new(0);
+        let queue = OrderedQueue::new(&pool);
+        let own = Arc::new(Mutex::new(None::<OrderedQueue>));
+        let last = Arc::clone(&own);
+        queue.submit(work(move || drop(last.lock().unwrap().take()), |_| ()));
+        for _ in 0..3 {
+            let count = count();
+            queue.submit(work(|| (), move |_| count()));
+        }
+        *own.lock().unwrap() = Some(queue);
+        assert!(pool.help());
+        assert_eq!(ran.load(Ordering::SeqCst), 0);
+        drop(pool);
+        assert_eq!(ran.load(Ordering::SeqCst), 3);
+
+        // After a shutdown, too.
+        let pool = Pool::new(1);
+        pool.shutdown();
+        pool.spawn(count());
+        drop(pool);
+        assert_eq!(ran.load(Ordering::SeqCst), 4);
+    });
+}
