@@ -46,8 +46,8 @@ struct Pool {
 }
 
 impl Cache {
-    /// A cache that keeps its buffers within `budget_bytes`, except for what is dirty, under
-    /// writeback, or held by callers.
+    /// A cache that takes buffers within `budget_bytes`, except beside what is dirty, under
+    /// writeback, held by callers, or filled for writers who have not come back yet.
     #[must_use]
     pub fn new(budget_bytes: u64) -> Self {
         let pool = Pool {

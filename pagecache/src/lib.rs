@@ -41,7 +41,8 @@
 //! - I4: what is uptodate is never overwritten by a fill.
 //! - I5: only folios without dirty and writeback bits are evicted, and only buffers that nobody
 //!   shares.
-//! - I6: memory never exceeds the budget while something can be evicted.
+//! - I6: whoever takes memory beyond the budget evicts first what can be. What was dirty or held
+//!   then, and is not any more, goes when memory is taken next, or by [`Cache::try_room`].
 //! - I7: an [`Epoch`] moves on before contents leave the cache that the device may not have had
 //!   when the epoch was read.
 //!
