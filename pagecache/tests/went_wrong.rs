@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use pagecache::{Cache, Error, FOLIO_SIZE, Mapping, MissingPages, PAGE_SIZE, WritebackEnd};
+use pagecache::{Cache, Error, FOLIO_SIZE, Mapping, MissingPages, PAGE_SIZE, Stale, WritebackEnd};
 
 /// A source put some bytes into a page that must be read first, then failed: the writer was told
 /// that the source had ended, and took the file for whole. Guarded by `Taken::Failed` beside
@@ -217,5 +217,48 @@ fn a_source_seems_to_end_where_reclaim_was_quick() {
         }
         other => panic!("{other:?}"),
     }
+    file.check_invariants();
+}
+
+/// While something slow was fetched, a writer elsewhere in the file went through more than 32 folios
+/// that were written back and evicted: what was fetched counted as old, and a reader beside such a
+/// writer, whatever it read, gave up in the end. Guarded by `Changes::fold`.
+#[test]
+fn a_writer_elsewhere_makes_all_that_is_fetched_stale() {
+    let cache = Cache::new(4 * FOLIO_SIZE);
+    let file = Mapping::with_size(&cache, 1 << 30);
+    let epoch = file.epoch();
+    let folios = 100..600;
+    for at in folios.clone().map(|folio| folio * FOLIO_SIZE) {
+        file.write(at, &[1; FOLIO_SIZE as usize]).unwrap();
+        let snapshot = file.claim(at..at + FOLIO_SIZE).unwrap();
+        file.end_writeback(snapshot.range(), WritebackEnd::Done);
+    }
+    let _ = cache.reclaim(u64::MAX) + cache.reclaim(u64::MAX);
+    for at in [0, 99 * FOLIO_SIZE / 2, 900 * FOLIO_SIZE].map(|at| at / PAGE_SIZE * PAGE_SIZE) {
+        assert_eq!(
+            file.fill_as_of(epoch, at, &[2; 4096]),
+            Ok(PAGE_SIZE),
+            "{at}"
+        );
+    }
+    for at in folios.map(|folio| folio * FOLIO_SIZE) {
+        assert_eq!(file.fill_as_of(epoch, at, &[2; 4096]), Err(Stale), "{at}");
+    }
+    // Whatever reaches to the end is everywhere behind its start.
+    let epoch = file.epoch();
+    file.truncate(900 * FOLIO_SIZE + 1);
+    file.extend(1 << 30);
+    for _ in 0..40 {
+        let _ = file.invalidate(0..PAGE_SIZE);
+    }
+    for at in [900, 901, 5000, 8191].map(|folio| folio * FOLIO_SIZE) {
+        assert_eq!(file.fill_as_of(epoch, at, &[2; 4096]), Err(Stale), "{at}");
+    }
+    let elsewhere = 600 * FOLIO_SIZE;
+    assert_eq!(
+        file.fill_as_of(file.epoch(), elsewhere, &[2; 4096]),
+        Ok(PAGE_SIZE)
+    );
     file.check_invariants();
 }
