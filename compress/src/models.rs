@@ -98,3 +98,31 @@ fn nobody_waits_for_what_never_comes() {
         assert_eq!(shelf.existing(), 0);
     });
 }
+
+/// Every other thread gives up what it took, as a panic does: who waits makes another one.
+#[test]
+fn who_waits_for_one_that_is_given_up_sleeps_on() {
+    for limit in 1..3 {
+        let model = move || {
+            let shelf = Arc::new(Shelf::<u8>::default());
+            let threads: Vec<_> = (0..THREADS)
+                .map(|number| {
+                    let shelf = Arc::clone(&shelf);
+                    thread::spawn(move || {
+                        let one = shelf.take(limit, || Ok(Box::new(0))).unwrap();
+                        thread::yield_now();
+                        match number % 2 {
+                            0 => shelf.put(one),
+                            _ => shelf.discard(one),
+                        }
+                    })
+                })
+                .collect();
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert!(shelf.existing() <= limit);
+        };
+        check(model);
+    }
+}
