@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use extent_tree::{ExtentIoTree, StateBits};
 
-use crate::{SyncMode, WINDOW};
+use crate::{PAGE_SIZE, SyncMode};
 
 /// The writeback of one file, as a wait for a range needs it.
 pub trait RangeWriteback {
@@ -104,15 +104,15 @@ pub fn wait_for_range<W: RangeWriteback + ?Sized>(
 }
 
 /// Waits until each byte of the range that is in flight now was once seen not
-/// to be. Window by window: a busy writer elsewhere in the range doesn't
-/// prolong it.
+/// to be. Page by page: a busy writer elsewhere in the range doesn't prolong it.
+/// What was claimed with a page is over with it, and is not looked at again.
 pub fn wait_in_flight(tree: &ExtentIoTree, range: Range<u64>) {
     let mut from = range.start;
     while let Some((found, _)) = tree.find_first(from, StateBits::IN_FLIGHT)
         && found.start < range.end
     {
-        let window = found.start - found.start % WINDOW;
-        let end = window.saturating_add(WINDOW).min(range.end);
+        let page = found.start - found.start % PAGE_SIZE;
+        let end = page.saturating_add(PAGE_SIZE).min(range.end);
         tree.wait_clear(found.start..end, StateBits::IN_FLIGHT);
         from = end;
     }

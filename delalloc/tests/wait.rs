@@ -448,3 +448,32 @@ fn a_waiter_sees_a_claim_at_every_moment() {
         assert_eq!(file.tree().sleepers(), 0);
     });
 }
+
+/// Two pages of one window, of which one or the other was always in flight: who waited for what was
+/// in flight waited as long as that went on. Guarded by the single pages in `wait_in_flight`.
+#[test]
+fn flights_that_overlap_hold_up_the_wait_for_good() {
+    let tree = ExtentIoTree::new();
+    let pages = [0..PAGE_SIZE, PAGE_SIZE..2 * PAGE_SIZE];
+    let take_off = |range: &Range<u64>| tree.set_bits(range.clone(), StateBits::IN_FLIGHT).ignore();
+    let land = |range: &Range<u64>| {
+        tree.clear_bits(range.clone(), StateBits::IN_FLIGHT)
+            .ignore()
+    };
+    take_off(&pages[0]);
+    thread::scope(|scope| {
+        let waiter = scope.spawn(|| wait_in_flight(&tree, 0..2 * WINDOW));
+        eventually(|| tree.sleepers() == 1);
+        let mut rounds = 0;
+        while !waiter.is_finished() && rounds < 100 {
+            let [first, second] = [&pages[rounds % 2], &pages[(rounds + 1) % 2]];
+            take_off(second);
+            land(first);
+            thread::sleep(Duration::from_millis(2));
+            rounds += 1;
+        }
+        pages.iter().for_each(land);
+        waiter.join().unwrap();
+        assert!(rounds < 100);
+    });
+}
