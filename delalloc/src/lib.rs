@@ -46,7 +46,8 @@
 //! Every type locks itself. A file's promise is changed under one mutex, which
 //! is held around the tree's and the ledger's, and so is the one of a file's
 //! ordered extents; nothing sleeps under any of
-//! them, and no function of a caller runs under one.
+//! them, and no function of a caller runs under one, but for the clone and the
+//! drop of its error.
 //!
 //! # Errors
 //!
