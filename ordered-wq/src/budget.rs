@@ -87,15 +87,17 @@ impl Budget {
     }
 
     /// As [`Self::acquire`], but runs jobs of the pool on the calling thread
-    /// while there are any instead of sleeping. Hold no lock that a job takes.
+    /// while there are any instead of sleeping, and those that come later, too, if the
+    /// pool has no thread for them. Hold no lock that a job takes.
     pub fn acquire_helping(&self, bytes: u64, pool: &Pool) -> Permit {
         if let Some(sleeper) = self.ask(bytes) {
             tracing::trace!(bytes, "helps while it waits for the budget");
             while !sleeper.is_awake() {
                 if !pool.help_until(&|| sleeper.is_awake()) {
-                    sleeper.sleep();
+                    pool.nap(&sleeper);
                 }
             }
+            pool.pass_on();
         }
         self.permit(bytes)
     }

@@ -9,7 +9,8 @@ use crate::Error;
 use crate::panics::caught;
 use crate::queue::{Unordered, Visit};
 use crate::sync::{
-    Arc, AtomicUsize, Builder, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, Spin, thread_local,
+    Arc, AtomicUsize, Builder, Condvar, JoinHandle, Mutex, MutexGuard, Ordering, Sleeper, Spin,
+    thread_local,
 };
 
 /// A pool of worker threads, shared by many queues. Cloning gives another
@@ -46,6 +47,10 @@ struct State {
     /// next if there is more than it can take.
     waking: bool,
     stopping: bool,
+    /// Workers that were started.
+    workers: usize,
+    /// Threads that help while they wait for something, and nap as no job is there.
+    helpers: Vec<Arc<Sleeper>>,
     panics: u64,
 }
 
@@ -95,8 +100,12 @@ impl Pool {
         if handles.try_reserve_exact(threads).is_err() {
             return Err(refused(0, io::ErrorKind::OutOfMemory.into()));
         }
+        let state = State {
+            workers: threads,
+            ..State::default()
+        };
         let core = Arc::new(Core {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
             wake: Condvar::default(),
             waiting: AtomicUsize::new(0),
         });
@@ -150,6 +159,29 @@ impl Pool {
         };
         core.run(job, Visit::Run, enough);
         true
+    }
+
+    /// Sleeps until the sleeper is awake, or a job is there that no worker will take.
+    pub(crate) fn nap(&self, sleeper: &Arc<Sleeper>) {
+        let core = &self.owner.core;
+        let mut state = core.state.lock();
+        if !state.jobs.is_empty() {
+            return;
+        }
+        state.helpers.push(Arc::clone(sleeper));
+        drop(state);
+        sleeper.nap();
+        let mut state = core.state.lock();
+        state.helpers.retain(|other| !Arc::ptr_eq(other, sleeper));
+    }
+
+    /// Who helped and has what he waited for may have been called for a job nevertheless.
+    pub(crate) fn pass_on(&self) {
+        let core = &self.owner.core;
+        let state = core.state.lock();
+        if !state.jobs.is_empty() {
+            core.wake_one(state);
+        }
     }
 
     /// Runs the jobs that are queued and ends the threads. Jobs that come
@@ -231,7 +263,8 @@ impl Core {
         }
     }
 
-    /// I7: wakes a worker if one sleeps and none is on its way already. A
+    /// I7: wakes a worker if one sleeps and none is on its way already, or a helper where
+    /// there are no workers. A
     /// worker on its way looks for jobs before it sleeps again, and wakes the
     /// next one if it leaves any.
     fn wake_one(&self, mut state: MutexGuard<'_, State>) {
@@ -239,6 +272,11 @@ impl Core {
             state.waking = true;
             drop(state);
             self.wake.notify_one();
+        } else if (state.workers == 0 || state.stopping)
+            && let Some(helper) = state.helpers.pop()
+        {
+            drop(state);
+            helper.call();
         }
     }
 

@@ -155,31 +155,54 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
 /// One sleeper, which is woken once.
 #[derive(Default)]
 pub(crate) struct Sleeper {
-    woken: Mutex<bool>,
+    told: Mutex<Told>,
     changed: Condvar,
     /// The same, for who can do with an old answer.
     hint: AtomicBool,
 }
 
+#[derive(Default)]
+struct Told {
+    woken: bool,
+    /// There is something to do until then.
+    called: bool,
+}
+
 impl Sleeper {
     pub(crate) fn sleep(&self) {
         Spin::until(|| self.hint.load(Ordering::Relaxed));
-        let mut woken = self.woken.lock();
-        while !*woken {
-            woken = self.changed.wait(woken);
+        let mut told = self.told.lock();
+        while !told.woken {
+            told = self.changed.wait(told);
         }
     }
 
+    /// As [`Self::sleep`], and ends with a call, too.
+    pub(crate) fn nap(&self) {
+        Spin::until(|| self.hint.load(Ordering::Relaxed));
+        let mut told = self.told.lock();
+        while !told.woken && !told.called {
+            told = self.changed.wait(told);
+        }
+        told.called = false;
+    }
+
     pub(crate) fn is_awake(&self) -> bool {
-        *self.woken.lock()
+        self.told.lock().woken
     }
 
     pub(crate) fn wake(&self) {
-        let mut woken = self.woken.lock();
-        debug_assert!(!*woken, "I7: woken once");
-        *woken = true;
+        let mut told = self.told.lock();
+        debug_assert!(!told.woken, "I7: woken once");
+        told.woken = true;
         self.hint.store(true, Ordering::Relaxed);
-        drop(woken);
+        drop(told);
+        self.changed.notify_one();
+    }
+
+    /// Ends a nap, this one or the next.
+    pub(crate) fn call(&self) {
+        self.told.lock().called = true;
         self.changed.notify_one();
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use ordered_wq::{Error, OrderedQueue, Outcome, Pool, Work, work};
+use ordered_wq::{Budget, Error, OrderedQueue, Outcome, Pool, Work, work};
 
 mod support;
 
@@ -753,4 +753,36 @@ fn jobs_are_lost_with_a_pool_without_threads() {
         drop(pool);
         assert_eq!(ran.load(Ordering::SeqCst), 4);
     });
+}
+
+/// Who helped for a budget went to sleep when no job was there, and slept on when one came, though the
+/// pool had no thread for it: nobody ran the item that held the budget. Guarded by `helpers` in
+/// `Core::wake_one` and, for one that is called and leaves, by `Pool::pass_on`.
+#[test]
+fn who_helps_for_the_budget_sleeps_beside_a_job() {
+    for helpers in 1..4 {
+        for shut_down in [false, true] {
+            within_10_s(move || {
+                let pool = Pool::new(usize::from(shut_down));
+                if shut_down {
+                    pool.shutdown();
+                }
+                let queue = OrderedQueue::new(&pool);
+                let budget = Budget::new(10);
+                let held = budget.acquire(9);
+                thread::scope(|scope| {
+                    for _ in 0..helpers {
+                        scope.spawn(|| drop(budget.acquire_helping(9, &pool)));
+                    }
+                    while budget.waited() < helpers {
+                        thread::yield_now();
+                    }
+                    // Until they sleep.
+                    thread::sleep(Duration::from_millis(20));
+                    queue.submit(work(move || drop(held), |_| ()));
+                });
+                queue.drain().unwrap();
+            });
+        }
+    }
 }
