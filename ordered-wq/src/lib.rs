@@ -56,8 +56,11 @@
 //! the others none, and none is held while foreign code runs.
 //! [`OrderedQueue::drain`] and
 //! [`OrderedQueue::wait`] run items of that queue on the calling thread rather
-//! than sleep, so call them without locks that these items take; the same goes
-//! for [`Pool::help`] and every item of the pool.
+//! than sleep, and [`OrderedQueue::cancel`] finishes them there, so call them
+//! without locks that these items take; the same goes for [`Pool::help`],
+//! [`Budget::acquire_helping`], the drop of a pool's last handle, and every item of
+//! the pool. An item of one queue that cancels another one finishes that one's
+//! items in its own place: they must not wait for what waits for it.
 //!
 //! An ordered part may wait for another queue of the same pool through `drain`
 //! or `wait`, whatever the number of threads, because the wait does the work.
