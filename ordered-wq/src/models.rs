@@ -228,3 +228,70 @@ fn helping_for_the_budget_sleeps_when_there_is_nothing_to_help_with() {
         assert_eq!(log.freed.load(Ordering::SeqCst), 4);
     });
 }
+
+/// Submitters on a pool without threads, none of whom stays to run what it submitted: who waits for
+/// the budget is called for it.
+#[test]
+fn who_helps_for_the_budget_misses_no_job() {
+    for limit in 1..3 {
+        let model = move || {
+            let pool = Pool::new(0);
+            let budget = Budget::new(limit);
+            let log: Arc<Log> = Arc::default();
+            let queue = Arc::new((OrderedQueue::new(&pool), crate::sync::Mutex::new(0)));
+            let submitters: Vec<_> = (0..4)
+                .map(|_| {
+                    let (queue, budget, log) =
+                        (Arc::clone(&queue), budget.clone(), Arc::clone(&log));
+                    thread::spawn(move || {
+                        let (queue, next) = &*queue;
+                        let permit = budget.acquire_helping(1, queue.pool());
+                        let mut next = next.lock();
+                        let mut item = Item::new(*next, &log);
+                        item._permit = Some(permit);
+                        queue.submit(item);
+                        *next += 1;
+                    })
+                })
+                .collect();
+            for submitter in submitters {
+                submitter.join().unwrap();
+            }
+            queue.0.drain().unwrap();
+            assert_eq!(log.freed.load(Ordering::SeqCst), 4);
+        };
+        check(model);
+    }
+}
+
+/// Of two helpers one is called for a job, and has at the same moment what it waited for: it leaves, and
+/// the other one has to come.
+#[test]
+fn a_helper_that_leaves_passes_the_call_on() {
+    check(|| {
+        let pool = Pool::new(0);
+        let queue = OrderedQueue::new(&pool);
+        let budget = Budget::new(2);
+        let log: Arc<Log> = Arc::default();
+        let mut item = Item::new(0, &log);
+        item._permit = Some(budget.acquire(1));
+        let other = budget.acquire(1);
+        let helpers: Vec<_> = (0..2)
+            .map(|_| {
+                let (pool, budget) = (pool.clone(), budget.clone());
+                thread::spawn(move || budget.acquire_helping(1, &pool))
+            })
+            .collect();
+        while pool.napping() < 2 {
+            thread::yield_now();
+        }
+        let other = thread::spawn(move || drop(other));
+        queue.submit(item);
+        other.join().unwrap();
+        let kept: Vec<Permit> = helpers
+            .into_iter()
+            .map(|helper| helper.join().unwrap())
+            .collect();
+        assert_eq!(kept.len(), 2);
+    });
+}

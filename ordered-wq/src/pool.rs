@@ -175,6 +175,11 @@ impl Pool {
         state.helpers.retain(|other| !Arc::ptr_eq(other, sleeper));
     }
 
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn napping(&self) -> usize {
+        self.owner.core.state.lock().helpers.len()
+    }
+
     /// Who helped and has what he waited for may have been called for a job nevertheless.
     pub(crate) fn pass_on(&self) {
         let core = &self.owner.core;
