@@ -418,3 +418,23 @@ fn a_direct_write_found_no_room_where_free_space_was_in_small_parts() {
         fs.unmount().unwrap();
     });
 }
+
+/// Space was preallocated for a part of a file, and none was left. More was preallocated for another
+/// part, out of that: what had been promised to the first was gone. Guard: `reserve_free` in
+/// `File::allocate`.
+#[test]
+fn preallocated_space_was_given_up_for_space_elsewhere_in_the_file() {
+    within(20, || {
+        let (fs, id, f) = one_file(MemoryVolume::new(4 << 20));
+        f.allocate(0..1 << 20, true).unwrap();
+        let o = fs.open(new_file(&fs, "b")).unwrap();
+        o.write(0, &noise(3 << 20, 1)).unwrap();
+        o.fsync().unwrap();
+        let error = f.allocate(1 << 20..2 << 20, true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+        let maps = fs.volume().extent_maps(id, 0..1 << 20).unwrap();
+        let kept = maps.iter().all(|m| m.kind == ExtentKind::Prealloc);
+        assert!(kept, "{maps:?}");
+        f.write(0, &noise(1 << 20, 2)).unwrap();
+    });
+}

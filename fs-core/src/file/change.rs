@@ -129,9 +129,10 @@ impl<V: Volume> File<V> {
         let pages = Self::pages(&range);
         self.shared
             .wait_range(&self.inode, pages.clone(), Until::Clean);
-        // What can't be had is not to be had in part.
+        // What can't be had is not to be had in part; and what the file has elsewhere is not for this.
         let holes = self.hole_bytes(pages.clone())?;
-        drop(self.reserve(0..holes)?);
+        let had = self.reserve_free(0..holes)?;
+        drop(had.ok_or_else(|| self.no_space(holes))?);
         let mut at = pages.start;
         while at < pages.end {
             let maps = self.maps(at..pages.end.min(at + MAPS_AT_ONCE))?;

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 
 use bytes::Bytes;
-use delalloc::SyncMode;
+use delalloc::{Reservation, Space, SyncMode};
 use extent_tree::RangeGuard;
 use pagecache::{Error as CacheError, FOLIO_SIZE, MissingPages, PAGE_SIZE};
 use readpath::ExtentKind;
@@ -140,11 +140,23 @@ impl<V: Volume> File<V> {
     }
 
     /// Promises space for a range before it becomes dirty.
-    pub(super) fn reserve(&self, range: Range<u64>) -> Result<delalloc::Reservation, Error> {
+    pub(super) fn reserve(&self, range: Range<u64>) -> Result<Reservation, Error> {
+        if let Some(reservation) = self.reserve_free(range.clone())? {
+            return Ok(reservation);
+        }
+        // What was preallocated here is for this.
+        let reserve = || self.inode.delalloc.reserve(range.clone()).ok();
+        let reservation = self.reserve_preallocated(Self::pages(&range), reserve)?;
+        reservation.ok_or_else(|| self.no_space(range.end - range.start))
+    }
+
+    /// The same out of what is free or becomes so, and not of what is preallocated. `None` if there is
+    /// not enough.
+    pub(super) fn reserve_free(&self, range: Range<u64>) -> Result<Option<Reservation>, Error> {
         let (shared, delalloc) = (&self.shared, &self.inode.delalloc);
         let reserve = || delalloc.reserve(range.clone()).ok();
         if let Some(reservation) = reserve() {
-            return Ok(reservation);
+            return Ok(Some(reservation));
         }
         // What is dirty may need less room than was promised to it; what was overwritten or
         // truncated has come back; and some comes back with a commit only.
@@ -154,18 +166,15 @@ impl<V: Volume> File<V> {
         let _ = shared.queue.drain();
         shared.writer.drain();
         if let Some(reservation) = shared.reserve_anew(reserve) {
-            return Ok(reservation);
+            return Ok(Some(reservation));
         }
         shared.commit()?;
-        if let Some(reservation) = shared.reserve_anew(reserve) {
-            return Ok(reservation);
-        }
-        // What was preallocated here is for this.
-        let reservation = self.reserve_preallocated(Self::pages(&range), reserve)?;
-        reservation.ok_or_else(|| Error::NoSpace {
-            wanted: range.end - range.start,
-            available: shared.ledger.available(delalloc::Space::Data),
-        })
+        Ok(shared.reserve_anew(reserve))
+    }
+
+    pub(super) fn no_space(&self, wanted: u64) -> Error {
+        let available = self.shared.ledger.available(Space::Data);
+        Error::NoSpace { wanted, available }
     }
 
     fn write_tail(&self, offset: u64, bytes: &Bytes, missing: &MissingPages) -> Result<(), Error> {
