@@ -438,3 +438,14 @@ fn preallocated_space_was_given_up_for_space_elsewhere_in_the_file() {
         f.write(0, &noise(1 << 20, 2)).unwrap();
     });
 }
+
+/// Holes were counted 64 MiB at a time, also in a range as long as a file can be. Guard: the windows
+/// that grow in `File::hole_bytes`.
+#[test]
+fn allocating_more_than_any_volume_has_did_not_end() {
+    within(20, || {
+        let (_, _, f) = one_file(MemoryVolume::new(4 << 20));
+        let error = f.allocate(0..1 << 62, true).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoSpace);
+    });
+}

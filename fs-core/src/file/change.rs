@@ -156,8 +156,11 @@ impl<V: Volume> File<V> {
     fn hole_bytes(&self, pages: Range<u64>) -> Result<u64, Error> {
         let mut at = pages.start;
         let mut bytes = 0;
+        // Longer and longer: a hole may be as long as a file can be.
+        let mut look = MAPS_AT_ONCE;
         while at < pages.end {
-            let window = at..pages.end.min(at.saturating_add(MAPS_AT_ONCE));
+            let window = at..pages.end.min(at.saturating_add(look));
+            look = look.saturating_mul(2);
             for map in self.maps(window.clone())? {
                 if map.kind == ExtentKind::Hole {
                     let end = map.start.saturating_add(map.len).min(window.end);
