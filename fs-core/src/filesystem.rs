@@ -257,9 +257,11 @@ impl<V: Volume> Filesystem<V> {
         if let Some(policy) = policy {
             check_policy(policy, shared.workspaces.registry(), &shared.limits)?;
         }
+        // Under the table's lock, so that memory and volume have that of the same call.
+        let inodes = shared.inodes.lock();
         let put = shared.volume.put_policy(id, policy);
         put.map_err(Error::volume("setting a policy"))?;
-        if let Some(inode) = shared.loaded(id) {
+        if let Some(inode) = inodes.get(&id) {
             *inode.policy.lock() = policy.unwrap_or(shared.policy);
         }
         Ok(())

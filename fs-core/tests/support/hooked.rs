@@ -19,6 +19,16 @@ pub(crate) enum Call {
     Allocate(u64),
     /// Bytes are to be written.
     Write,
+    /// A policy is to be set.
+    WillSetPolicy,
+    /// It was set, and that is not yet told.
+    SetPolicy,
+    /// A range was made a hole, and that is not yet told.
+    Dropped,
+    /// An extent was recorded, and that is not yet told.
+    Inserted,
+    /// An inode is to be freed.
+    Free,
 }
 
 impl Call {
@@ -63,7 +73,10 @@ impl InodeStore for Hooked {
         self.inner.policy(id)
     }
     fn put_policy(&self, id: InodeId, policy: Option<Policy>) -> VolumeResult<()> {
-        self.inner.put_policy(id, policy)
+        (self.asks)(Call::WillSetPolicy);
+        let put = self.inner.put_policy(id, policy);
+        (self.asks)(Call::SetPolicy);
+        put
     }
 }
 
