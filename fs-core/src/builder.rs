@@ -138,6 +138,7 @@ impl<V: Volume> Builder<V> {
             metadata_due: AtomicU64::new(0),
             claims: AtomicU64::new(0),
             books: RwLock::new(()),
+            whole: RwLock::new(()),
             flusher: Flusher::new(self.background),
             reads: ReadPath::new(
                 Arc::new(VolumeDisk::new(&volume, limits.sector_size)),

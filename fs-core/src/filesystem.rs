@@ -188,6 +188,8 @@ impl<V: Volume> Filesystem<V> {
         let inherited = volume
             .policy(dir)
             .map_err(Error::volume("reading a policy"))?;
+        // Not the name in one commit, and the policy in the next.
+        let _whole = inherited.map(|_| self.shared.whole.read());
         // The directory's times change along.
         let attrs = self.shared.attrs.lock();
         let created = volume.create(dir, name, new);

@@ -53,6 +53,8 @@ pub(crate) struct Shared<V: Volume> {
     /// Shared by whoever takes space from the volume or gives it back, until the ledger says the
     /// same; alone when the two are compared.
     pub(crate) books: RwLock<()>,
+    /// Shared by whoever makes changes that one commit must hold; alone by who commits.
+    pub(crate) whole: RwLock<()>,
     pub(crate) flusher: Flusher,
 }
 
@@ -156,6 +158,7 @@ impl<V: Volume> Shared<V> {
 
     pub(crate) fn commit(&self) -> Result<(), Error> {
         add(&self.counters.commits, 1);
+        let _whole = self.whole.write();
         self.volume.commit().map_err(Error::volume("committing"))
     }
 

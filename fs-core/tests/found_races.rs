@@ -6,7 +6,8 @@ mod support;
 
 use std::sync::Arc;
 
-use fs_core::{FileType, Filesystem, InodeId, MemoryVolume, Policy};
+use fs_core::memory::Faults;
+use fs_core::{FileType, Filesystem, InodeId, InodeStore, MemoryVolume, Namespace, Policy};
 use support::gate::*;
 use support::hooked::{Call, Hooked};
 use support::*;
@@ -56,5 +57,30 @@ fn a_policy_in_memory_was_not_that_of_the_volume() {
         f.write(0, &text(100_000)).unwrap();
         f.fsync().unwrap();
         assert_eq!(fs.stats().pieces_compressed, 0);
+    });
+}
+
+/// A commit fell between a new name and the policy that it inherits, and after a power cut the file had
+/// none. Guard: `whole` in `Filesystem::create` and in `Shared::commit`.
+#[test]
+fn a_new_file_was_durable_without_the_policy_that_it_inherits() {
+    within(20, || {
+        let volume = MemoryVolume::with_faults(u64::MAX, Faults::remembering_commits());
+        let (fs, halt) = halting(volume, |call| matches!(call, Call::WillSetPolicy));
+        fs.set_policy(fs.root(), Some(Policy::Never)).unwrap();
+        halt.set();
+        let creates = {
+            let fs = fs.clone();
+            std::thread::spawn(move || make(&fs, b"a", FileType::Regular))
+        };
+        halt.wait_held();
+        fs.sync().unwrap();
+        halt.let_go();
+        let id = creates.join().unwrap();
+        let volume = &fs.volume().inner;
+        volume.power_cut();
+        if volume.lookup(fs.root(), b"a").unwrap().is_some() {
+            assert_eq!(volume.policy(id).unwrap(), Some(Policy::Never));
+        }
     });
 }
