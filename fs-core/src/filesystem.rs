@@ -217,22 +217,21 @@ impl<V: Volume> Filesystem<V> {
         let _span = tracing::debug_span!("unlink", dir = dir.ino).entered();
         let shared = &self.shared;
         shared.will_change(600 + 2 * name.len() as u64);
+        // Under the table's lock, so that nobody opens what is being freed; and until that is done
+        // nothing is made in a directory that has no name.
+        let inodes = shared.inodes.lock();
         let attrs = shared.attrs.lock();
         let unlinked = shared.volume.unlink(dir, name);
-        // The table's lock comes before this one.
-        drop(attrs);
         let Unlinked { id, last } = unlinked.map_err(Error::volume("removing a name"))?;
         if !last {
             return Ok(());
         }
-        // Under the table's lock, so that nobody opens what is being freed.
-        let inodes = shared.inodes.lock();
         let Some(inode) = inodes.get(&id).cloned() else {
             let freed = shared.volume.free_inode(id);
             return freed.map_err(Error::volume("freeing an inode"));
         };
         inode.unlinked.store(true, Ordering::Release);
-        drop(inodes);
+        drop((attrs, inodes));
         shared.let_go(&inode);
         Ok(())
     }

@@ -7,7 +7,9 @@ mod support;
 use std::sync::Arc;
 
 use fs_core::memory::Faults;
-use fs_core::{FileType, Filesystem, InodeId, InodeStore, MemoryVolume, Namespace, Policy};
+use fs_core::{
+    ErrorKind, FileType, Filesystem, InodeId, InodeStore, MemoryVolume, Namespace, Policy,
+};
 use support::gate::*;
 use support::hooked::{Call, Hooked};
 use support::*;
@@ -82,5 +84,28 @@ fn a_new_file_was_durable_without_the_policy_that_it_inherits() {
         if volume.lookup(fs.root(), b"a").unwrap().is_some() {
             assert_eq!(volume.policy(id).unwrap(), Some(Policy::Never));
         }
+    });
+}
+
+/// Something was made in a directory that had been removed and was not freed yet: it had a name that
+/// leads nowhere, and nothing would have freed it. Guard: `Filesystem::unlink` frees before it lets go
+/// of the attributes.
+#[test]
+fn a_file_was_made_in_a_directory_that_was_removed() {
+    within(20, || {
+        let (fs, halt) = halting(MemoryVolume::new(u64::MAX), |call| {
+            matches!(call, Call::Free)
+        });
+        let dir = make(&fs, b"d", FileType::Directory);
+        halt.set();
+        let removes = {
+            let fs = fs.clone();
+            std::thread::spawn(move || fs.unlink(fs.root(), b"d").unwrap())
+        };
+        halt.wait_held();
+        let made = fs.create(dir, b"a", &inode(FileType::Regular));
+        halt.let_go();
+        removes.join().unwrap();
+        assert_eq!(made.unwrap_err().kind(), ErrorKind::NotFound);
     });
 }

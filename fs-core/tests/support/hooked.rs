@@ -67,6 +67,7 @@ impl InodeStore for Hooked {
         self.inner.read_link(id)
     }
     fn free_inode(&self, id: InodeId) -> VolumeResult<()> {
+        (self.asks)(Call::Free);
         self.inner.free_inode(id)
     }
     fn policy(&self, id: InodeId) -> VolumeResult<Option<Policy>> {
@@ -120,7 +121,9 @@ impl ExtentStore for Hooked {
         maps
     }
     fn insert_extent(&self, id: InodeId, extent: FileExtent<MemoryLocator>) -> VolumeResult<()> {
-        self.inner.insert_extent(id, extent)
+        let inserted = self.inner.insert_extent(id, extent);
+        (self.asks)(Call::Inserted);
+        inserted
     }
     fn insert_inline(
         &self,
@@ -132,7 +135,9 @@ impl ExtentStore for Hooked {
         self.inner.insert_inline(id, data, codec, ram_bytes)
     }
     fn drop_extents(&self, id: InodeId, range: Range<u64>) -> VolumeResult<()> {
-        self.inner.drop_extents(id, range)
+        let dropped = self.inner.drop_extents(id, range);
+        (self.asks)(Call::Dropped);
+        dropped
     }
     fn preallocate(&self, id: InodeId, range: Range<u64>, at: MemoryLocator) -> VolumeResult<()> {
         self.inner.preallocate(id, range, at)
