@@ -128,8 +128,10 @@ impl<V: Volume> Shared<V> {
     /// The size first: a commit in between leaves extents behind the end, which nobody sees, and not
     /// a file with zeroes that it never had. What fails leaves the file as it is.
     pub(crate) fn cut(&self, inode: &Inode, size: u64, behind: Range<u64>) -> Result<(), Error> {
-        // Until the end: who stores attributes meanwhile would store the size of before.
+        // Until the end: who stores attributes meanwhile would store the size of before, and who reads
+        // would find holes before an end that is still the old one.
         let _attrs = self.attrs.lock();
+        let _held_off = inode.mapping.hold_off(behind.clone());
         let (id, volume) = (inode.id, &self.volume);
         let stored = volume.attrs(id).and_then(|mut attrs| {
             attrs.size = attrs.size.min(size);

@@ -6,9 +6,10 @@ mod support;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use fs_core::memory::Faults;
 use fs_core::{
-    ErrorKind, FileType, Filesystem, InodeId, InodeStore, MemoryVolume, Namespace, Policy,
+    Commit, ErrorKind, FileType, Filesystem, InodeId, InodeStore, MemoryVolume, Namespace, Policy,
 };
 use support::gate::*;
 use support::hooked::{Call, Hooked};
@@ -107,5 +108,84 @@ fn a_file_was_made_in_a_directory_that_was_removed() {
         halt.let_go();
         removes.join().unwrap();
         assert_eq!(made.unwrap_err().kind(), ErrorKind::NotFound);
+    });
+}
+
+/// A file was cut while another read what was cut off: its extents were gone, and its end was not yet
+/// where it should be. Guard: `hold_off` in `Shared::cut`.
+#[test]
+fn a_reader_saw_zeroes_where_a_file_was_being_cut() {
+    within(20, || {
+        let (fs, halt) = halting(MemoryVolume::new(u64::MAX), |call| {
+            matches!(call, Call::Dropped)
+        });
+        let id = make(&fs, b"a", FileType::Regular);
+        let (f, reader) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+        f.write(0, &text(100_000)).unwrap();
+        f.fsync().unwrap();
+        fs.drop_caches();
+        halt.set();
+        let cuts = std::thread::spawn(move || f.set_size(8192).unwrap());
+        halt.wait_held();
+        let got = reader.read_bytes(0, 100_000).unwrap().concat();
+        halt.let_go();
+        cuts.join().unwrap();
+        assert!(got == text(got.len()), "{} bytes", got.len());
+    });
+}
+
+/// Where a reader had looked bytes up, a hole was punched, or others were written past the cache. Before
+/// that was known to the cache the space was freed, and another file got it: the reader got its bytes.
+/// Guards: `hold_off` in `File::punch_hole` and in `File::write_extent`.
+#[test]
+fn a_reader_got_bytes_of_another_file_while_its_own_were_dropped() {
+    const LEN: u64 = 128 << 10;
+    within(30, || {
+        for direct in [false, true] {
+            let faults = Faults::default().reusing_space();
+            let volume = MemoryVolume::with_faults(u64::MAX, faults);
+            let looked_up = Arc::new(Halt::default());
+            let at_look = Arc::clone(&looked_up);
+            let (fs, dropped) = halting(volume, move |call| {
+                if call.looks_up(&(0..LEN)) {
+                    at_look.pass(ms(5000));
+                }
+                match direct {
+                    true => matches!(call, Call::Inserted),
+                    false => matches!(call, Call::Dropped),
+                }
+            });
+            let id = make(&fs, b"a", FileType::Regular);
+            let other = fs.open(make(&fs, b"b", FileType::Regular)).unwrap();
+            let (f, reader) = (fs.open(id).unwrap(), fs.open(id).unwrap());
+            let old = noise(LEN as usize, 1);
+            let new = match direct {
+                true => noise(LEN as usize, 5),
+                false => vec![0; LEN as usize],
+            };
+            f.write(0, &old).unwrap();
+            f.fsync().unwrap();
+            fs.drop_caches();
+            looked_up.set();
+            let reads = std::thread::spawn(move || reader.read_bytes(0, LEN).unwrap().concat());
+            looked_up.wait_held();
+            dropped.set();
+            let replaces = {
+                let new = Bytes::from(new.clone());
+                std::thread::spawn(move || match direct {
+                    true => f.write_direct(0, &new).unwrap(),
+                    false => f.punch_hole(0..LEN).unwrap(),
+                })
+            };
+            dropped.wait_held();
+            fs.volume().commit().unwrap();
+            other.write(0, &noise(LEN as usize, 2)).unwrap();
+            other.sync_range(0..LEN, true).unwrap();
+            looked_up.let_go();
+            let got = reads.join().unwrap();
+            dropped.let_go();
+            replaces.join().unwrap();
+            assert!(got == old || got == new, "direct: {direct}");
+        }
     });
 }

@@ -25,6 +25,8 @@ pub(crate) struct Changes {
     /// Of these, the last one in each region; several regions share a place. Most files never have
     /// so many changes.
     unlisted_in: Option<Box<[u64; PLACES]>>,
+    /// What changes right now.
+    held_off: Vec<Range<u64>>,
 }
 
 /// Who writes a file from its beginning to its end changes one region for a while, and then another.
@@ -69,6 +71,25 @@ impl Changes {
         }
     }
 
+    /// `range` begins to change.
+    pub(crate) fn hold_off(&mut self, range: Range<u64>) {
+        self.held_off.push(range);
+    }
+
+    /// It has changed.
+    pub(crate) fn let_in(&mut self, range: Range<u64>) {
+        if let Some(held) = self.held_off.iter().position(|held| *held == range) {
+            self.held_off.swap_remove(held);
+        }
+        self.add(range);
+    }
+
+    /// Whether anything of `range` changes right now.
+    pub(crate) fn is_held_off(&self, range: &Range<u64>) -> bool {
+        let mut held = self.held_off.iter();
+        held.any(|held| held.start < range.end && range.start < held.end)
+    }
+
     /// Whether `range` may have changed since `epoch`.
     pub(crate) fn touched_since(&self, epoch: Epoch, range: &Range<u64>) -> bool {
         let unlisted = || {
@@ -76,6 +97,7 @@ impl Changes {
             last.is_some_and(|last| places(range).any(|place| last[place] > epoch.0))
         };
         epoch.0 < self.unlisted && unlisted()
+            || self.is_held_off(range)
             || self
                 .recent
                 .iter()
@@ -109,5 +131,24 @@ mod tests {
         assert!(!changes.touched_since(epoch, &(REGION..2 * REGION)));
         assert!(changes.touched_since(epoch, &(0..u64::MAX)));
         assert!(!changes.touched_since(epoch, &(5..5)));
+    }
+
+    #[test]
+    fn what_changes_is_stale_whenever_it_was_fetched() {
+        let mut changes = Changes::default();
+        let before = changes.epoch();
+        changes.hold_off(10..20);
+        changes.hold_off(10..20);
+        let during = changes.epoch();
+        changes.let_in(10..20);
+        assert!(changes.is_held_off(&(19..30)) && !changes.is_held_off(&(20..30)));
+        assert!(changes.touched_since(changes.epoch(), &(0..11)));
+        changes.let_in(10..20);
+        assert!(!changes.is_held_off(&(10..20)));
+        for epoch in [before, during] {
+            assert!(changes.touched_since(epoch, &(0..11)));
+            assert!(!changes.touched_since(epoch, &(0..10)));
+        }
+        assert!(!changes.touched_since(changes.epoch(), &(10..20)));
     }
 }

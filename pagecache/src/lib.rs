@@ -52,7 +52,8 @@
 //! for a few list operations when a buffer is taken or returned and when a folio becomes clean or
 //! goes. Order: mapping, then cache. Two mappings are never locked at once. Memory is taken, and
 //! folios evicted for it, while no lock is held; sources and fetchers run without locks, too. Only
-//! [`Cache::wait_for_room`] and [`Mapping::wait_writeback`] wait.
+//! [`Cache::wait_for_room`], [`Mapping::wait_writeback`] and, while pages are
+//! [held off](Mapping::hold_off), [`Mapping::missing`] wait.
 //!
 //! # Errors
 //!
@@ -115,7 +116,7 @@ pub use buffer::{Buffer, Pinned};
 pub use cache::Cache;
 pub use epoch::Epoch;
 pub use error::{Error, MissingPages, Stale};
-pub use mapping::{Fetch, Lookup, Mapping, Missing, Present, Snapshot, WritebackEnd};
+pub use mapping::{Fetch, HeldOff, Lookup, Mapping, Missing, Present, Snapshot, WritebackEnd};
 pub use pages::{FOLIO_SIZE, PAGE_SIZE};
 pub use readahead::ReadaheadWindow;
 pub use stats::Stats;

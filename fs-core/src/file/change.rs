@@ -83,6 +83,8 @@ impl<V: Volume> File<V> {
         if whole.start < whole.end {
             // Or else preallocated space of the window, given up for a write meanwhile, comes back here.
             let _books = self.shared.books.read();
+            // What is dropped may be another file's before it has left the cache.
+            let _held_off = self.inode.mapping.hold_off(whole.clone());
             let dropped = self
                 .shared
                 .volume

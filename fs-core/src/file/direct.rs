@@ -56,8 +56,6 @@ impl<V: Volume> File<V> {
                 most = (len / 2).next_multiple_of(sector);
                 continue;
             }
-            // Also of a part that failed: what is on the device is not known then.
-            self.inode.mapping.invalidate(part.clone());
             written?;
             self.inode.mapping.extend(part.end);
             self.inode.grew_to(part.end);
@@ -95,7 +93,12 @@ impl<V: Volume> File<V> {
             stored,
             checksums,
         };
+        // What it replaces may be another file's before it has left the cache.
+        let range = file_offset..file_offset + num_bytes;
+        let _held_off = self.inode.mapping.hold_off(range.clone());
         let recorded = written.and_then(|()| volume.insert_extent(self.inode.id, extent));
+        // Also where it failed: what is on the device is not known then.
+        self.inode.mapping.invalidate(range);
         match recorded {
             Ok(()) => allocated.commit(),
             Err(error) => {

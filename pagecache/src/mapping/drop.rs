@@ -7,6 +7,25 @@ use crate::mapping::{Mapping, State, Wanted};
 use crate::pages::{PAGE_SIZE, bytes_of, covered_in, folio_index, folio_start, folios_of, page_up};
 use crate::sync::Arc;
 
+/// Pages that nobody fetches as long as this lives.
+#[must_use = "they are fetched again once it is dropped"]
+#[derive(Debug)]
+pub struct HeldOff {
+    mapping: Mapping,
+    range: Range<u64>,
+}
+
+impl Drop for HeldOff {
+    fn drop(&mut self) {
+        let inner = &self.mapping.inner;
+        let mut state = inner.state.lock();
+        state.tally.changes.let_in(self.range.clone());
+        if state.kept_off > 0 {
+            inner.ended.notify_all();
+        }
+    }
+}
+
 impl Mapping {
     /// Sets the file's size. What is cached behind it is dropped, dirty or not; the rest of the
     /// last page becomes zero, in the cache.
@@ -89,6 +108,20 @@ impl Mapping {
                 folio.discard(pages);
             });
         dropped
+    }
+
+    /// Says that the device's contents of `range` change until what this returns is dropped: who asks
+    /// what to fetch of it, by [`missing`](Self::missing), waits, and what was fetched before is not
+    /// filled. Drop or truncate the pages meanwhile.
+    ///
+    /// Who has it must wait for nobody who reads.
+    pub fn hold_off(&self, range: Range<u64>) -> HeldOff {
+        let mut state = self.inner.state.lock();
+        state.tally.changes.hold_off(range.clone());
+        HeldOff {
+            mapping: self.clone(),
+            range,
+        }
     }
 
     /// Drops the folios that are clean now, and each other that exists now as soon as it is clean,

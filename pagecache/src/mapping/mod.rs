@@ -5,6 +5,7 @@ mod read;
 mod write;
 mod writeback;
 
+pub use drop::HeldOff;
 pub use read::{Fetch, Lookup, Missing, Present};
 pub use writeback::{Snapshot, WritebackEnd};
 
@@ -35,7 +36,8 @@ pub struct Mapping {
 pub(crate) struct Inner {
     cache: Cache,
     state: Mutex<State>,
-    /// Signalled when all is over that one of `state.waiting` waits for.
+    /// Signalled when all is over that one of `state.waiting` waits for, and, if `state.kept_off`
+    /// isn't 0, when pages may be fetched again.
     ended: Condvar,
 }
 
@@ -49,6 +51,8 @@ struct State {
     waiting: Vec<Waiting>,
     /// Of the next one that waits.
     next_id: u64,
+    /// Threads that wait in `missing`.
+    kept_off: u32,
 }
 
 /// Who waits for writeback of pages of one folio.

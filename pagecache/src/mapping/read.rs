@@ -122,6 +122,11 @@ impl Mapping {
     pub fn missing(&self, range: Range<u64>) -> Missing {
         let mut ranges = Vec::new();
         let mut state = self.inner.state.lock();
+        while state.tally.changes.is_held_off(&range) {
+            state.kept_off += 1;
+            state = self.inner.ended.wait(state);
+            state.kept_off -= 1;
+        }
         let mut next = range.start / PAGE_SIZE * PAGE_SIZE;
         for (index, folio) in state.folios.range_mut(folios_of(&range)) {
             let pages = touched(&within(&range, index));
