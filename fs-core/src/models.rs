@@ -9,8 +9,8 @@ use shuttle::thread::{self, JoinHandle};
 use crate::memory::Faults;
 use crate::sync::Arc;
 use crate::{
-    ExtentKind, ExtentStore, File, FileType, Filesystem, InodeId, InodeStore, MemoryVolume,
-    NewInode, Timestamp,
+    DataSpace, ExtentKind, ExtentStore, File, FileType, Filesystem, InodeId, InodeStore,
+    MemoryVolume, NewInode, Timestamp,
 };
 
 /// Runs a model under random schedules and under ones with few preemptions.
@@ -34,7 +34,10 @@ struct Model {
 impl Model {
     fn new(pages: u64) -> Self {
         let faults = Faults::remembering_commits().losing_unflushed(1);
-        let volume = MemoryVolume::with_faults(u64::MAX, faults);
+        Self::on(MemoryVolume::with_faults(u64::MAX, faults), pages)
+    }
+
+    fn on(volume: MemoryVolume, pages: u64) -> Self {
         let fs = Filesystem::builder(volume).threads(1).build().unwrap();
         let now = Timestamp::default();
         let new = NewInode {
@@ -201,6 +204,25 @@ fn fsync_stored_the_size_of_an_append_that_was_not_dirty() {
         join([appends]);
         let holes = maps.iter().any(|map| map.kind == ExtentKind::Hole);
         assert!(!holes, "{size} bytes, {maps:?}");
+    });
+}
+
+/// The space of a direct write that failed was free already, and reserved still. Who compared the ledger
+/// with the volume in between promised it twice from then on. Guard: `drop(allocated)` in
+/// `File::write_extent`.
+#[test]
+fn space_of_a_direct_write_that_failed_was_promised_twice() {
+    check(|| {
+        let model = Model::on(MemoryVolume::new(8 * P), 1);
+        model.fs.volume().faults().fail_nth(FaultOp::Metadata, 1);
+        let compares = model.spawn(|model| {
+            let _ = model.file.shared.reserve_anew(|| None::<()>);
+        });
+        let data = bytes::Bytes::from(vec![2; P as usize]);
+        assert!(model.file.write_direct(0, &data).is_err());
+        join([compares]);
+        let promised = model.file.shared.ledger.available(delalloc::Space::Data);
+        assert!(promised <= model.fs.volume().data_available());
     });
 }
 

@@ -103,6 +103,8 @@ impl<V: Volume> File<V> {
             Ok(()) => allocated.commit(),
             Err(error) => {
                 volume.release(at, num_bytes);
+                // Before others compare the books.
+                drop(allocated);
                 return Err(Error::volume("writing past the cache")(error));
             }
         }
