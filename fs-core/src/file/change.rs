@@ -27,6 +27,7 @@ impl<V: Volume> File<V> {
     /// Those of writing back what is dirty behind the new end, of reading the last page, and of the
     /// volume.
     pub fn set_size(&self, size: u64) -> Result<(), Error> {
+        self.writable()?;
         let size = self.end_of(size, 0)?;
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("set_size", ino, size).entered();
@@ -61,6 +62,7 @@ impl<V: Volume> File<V> {
     pub fn punch_hole(&self, range: Range<u64>) -> Result<(), Error> {
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("punch_hole", ino, ?range).entered();
+        self.writable()?;
         // Behind that no file has anything.
         let range = range.start..range.end.min(MAX_SIZE);
         if range.is_empty() {
@@ -118,6 +120,7 @@ impl<V: Volume> File<V> {
     pub fn allocate(&self, range: Range<u64>, keep_size: bool) -> Result<(), Error> {
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("allocate", ino, ?range).entered();
+        self.writable()?;
         let range = range.start..self.end_of(range.end, 0)?;
         if range.is_empty() {
             return Err(Error::WrongType {

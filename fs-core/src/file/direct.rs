@@ -28,6 +28,7 @@ impl<V: Volume> File<V> {
                 what: "direct writes are of whole sectors",
             });
         }
+        self.writable()?;
         let end = self.end_of(offset, len)?;
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("write_direct", ino, offset, len).entered();

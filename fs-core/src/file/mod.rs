@@ -16,7 +16,7 @@ use crate::failures::FailureCursor;
 use crate::inode::Inode;
 use crate::shared::Shared;
 use crate::sync::{Arc, Mutex, Ordering};
-use crate::volume::{InodeId, Volume};
+use crate::volume::{InodeId, Volume, VolumeError, VolumeErrorKind};
 use crate::writeback::WHOLE_FILE;
 
 /// Bytes that are read ahead of a sequential reader, at most; less where the cache is small.
@@ -74,6 +74,15 @@ impl<V: Volume> File<V> {
     /// Keeps other writers away from the pages of a range.
     pub(crate) fn lock(&self, range: Range<u64>) -> RangeGuard<'_> {
         self.inode.lock(range, &self.shared.counters.lock_waits)
+    }
+
+    /// Says so now if nothing may be written: what is dirty would be lost later.
+    fn writable(&self) -> Result<(), Error> {
+        if !self.shared.limits.read_only {
+            return Ok(());
+        }
+        let why = VolumeError::new(VolumeErrorKind::ReadOnly, "the volume is read-only");
+        Err(Error::volume("changing a file")(why))
     }
 
     /// Where a range ends, if a file can have it.

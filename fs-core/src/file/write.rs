@@ -48,6 +48,7 @@ impl<V: Volume> File<V> {
         max_len: u64,
         source: &mut dyn FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Result<u64, Error> {
+        self.writable()?;
         let end = self.end_of(offset, max_len)?;
         let guard = self.lock_to_write(offset..end);
         self.drop_lost_tail(end)?;

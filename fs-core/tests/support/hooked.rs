@@ -27,6 +27,8 @@ pub(crate) enum Call {
     Dropped,
     /// An extent was recorded, and that is not yet told.
     Inserted,
+    /// Whether anything may be written.
+    MayWrite,
     /// An inode is to be freed.
     Free,
 }
@@ -187,6 +189,11 @@ impl Commit for Hooked {
 
 impl Volume for Hooked {
     fn limits(&self) -> VolumeLimits {
-        self.inner.limits()
+        let read_only = !(self.asks)(Call::MayWrite);
+        let limits = self.inner.limits();
+        VolumeLimits {
+            read_only,
+            ..limits
+        }
     }
 }

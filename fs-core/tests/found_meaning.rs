@@ -1,0 +1,42 @@
+//! What callers could see and should not have, each a test named after what went wrong.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use bytes::Bytes;
+
+use fs_core::{ErrorKind, Filesystem, MemoryVolume};
+use support::gate::*;
+use support::hooked::{Call, Hooked};
+use support::*;
+
+/// A volume that may not be written took writes, which were lost when they were written back. Guard:
+/// `File::writable`.
+#[test]
+fn a_read_only_volume_took_writes() {
+    within(20, || {
+        let inner = MemoryVolume::new(u64::MAX);
+        let fs = Filesystem::builder(inner).build().unwrap();
+        let id = new_file(&fs, "a");
+        fs.open(id).unwrap().write(0, b"abc").unwrap();
+        fs.sync().unwrap();
+        let inner = fs.into_volume().unwrap();
+        let volume = Hooked::new(inner, |call| !matches!(call, Call::MayWrite));
+        let fs = Filesystem::builder(volume).build().unwrap();
+        let f = fs.open(id).unwrap();
+        for refused in [
+            f.write(0, b"x"),
+            f.write_direct(0, &Bytes::from(vec![0; 4096])),
+            f.set_size(1),
+            f.punch_hole(0..1),
+            f.allocate(0..1, true),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::ReadOnly);
+        }
+        let mut all = [0; 4];
+        assert_eq!(f.read(0, &mut all).unwrap(), 3);
+        f.fsync().unwrap();
+        drop(f);
+        fs.unmount().unwrap();
+    });
+}
