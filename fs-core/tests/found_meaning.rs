@@ -4,11 +4,27 @@
 mod support;
 
 use bytes::Bytes;
-
+use fs_core::memory::FaultOp;
 use fs_core::{ErrorKind, Filesystem, MemoryVolume};
 use support::gate::*;
 use support::hooked::{Call, Hooked};
 use support::*;
+
+/// Writing a page failed, and what was lost stayed in the cache. A hole in a part of it was punched, which
+/// the volume had one for already, and the page was read as it was. Guard: `invalidate` in
+/// `File::punch_hole`.
+#[test]
+fn what_was_lost_was_read_in_a_hole_that_was_punched_there() {
+    within(20, || {
+        let (fs, id, f) = roomy_file();
+        f.write(0, &noise(8192, 1)).unwrap();
+        fs.volume().faults().fail_every(FaultOp::Write, true);
+        f.fsync().unwrap_err();
+        fs.volume().faults().fail_every(FaultOp::Write, false);
+        f.punch_hole(100..200).unwrap();
+        assert_eq!(content(&fs, id)[100..200], [0; 100]);
+    });
+}
 
 /// A volume that may not be written took writes, which were lost when they were written back. Guard:
 /// `File::writable`.

@@ -100,8 +100,13 @@ impl<V: Volume> File<V> {
         let behind = range.start.max(whole.end)..range.end;
         for part in [before, behind] {
             // Both ends may be in one page.
-            if part.start < part.end && !self.is_hole(Self::pages(&part))? {
-                self.put(part.start, &vec![0; (part.end - part.start) as usize])?;
+            if part.start < part.end {
+                let pages = Self::pages(&part);
+                match self.is_hole(pages.clone())? {
+                    // What was lost on its way may still be in the cache.
+                    true => _ = self.inode.mapping.invalidate(pages),
+                    false => self.put(part.start, &vec![0; (part.end - part.start) as usize])?,
+                }
             }
             if whole.start > whole.end {
                 break;
