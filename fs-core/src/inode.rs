@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use delalloc::{Delalloc, OrderedExtents, PAGE_SIZE, SpaceLedger};
-use extent_tree::{ExtentIoTree, RangeGuard};
+use extent_tree::{ExtentIoTree, RangeGuard, Select, StateBits};
 use pagecache::{Cache, Mapping};
 
 use crate::failures::{Failures, WriteFailure};
@@ -139,6 +139,13 @@ impl Inode {
     /// Nobody can want anything of it any more. The caller has the table of inodes.
     pub(crate) fn is_gone(&self) -> bool {
         self.unlinked.load(Ordering::Acquire) && self.opens.load(Ordering::Relaxed) == 0
+    }
+
+    /// Bytes that are dirty or on their way.
+    pub(crate) fn unstored_bytes(&self) -> u64 {
+        let unstored = StateBits::DELALLOC | StateBits::IN_FLIGHT | StateBits::ORDERED;
+        let tree = self.delalloc.tree();
+        tree.count_where(0..u64::MAX, Select::any(unstored))
     }
 
     /// Nothing is on its way, and nobody has to be told of anything.

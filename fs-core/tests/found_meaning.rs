@@ -5,10 +5,44 @@ mod support;
 
 use bytes::Bytes;
 use fs_core::memory::FaultOp;
-use fs_core::{ErrorKind, Filesystem, MemoryVolume};
+use fs_core::{ErrorKind, Filesystem, MemoryVolume, PipelineStep};
 use support::gate::*;
 use support::hooked::{Call, Hooked};
 use support::*;
+
+/// What was written to a file seemed to take no room until it was on the device. Programs that copy
+/// files take such a one for a hole, and copy zeroes. Guard: `unstored_bytes` in `Filesystem::attrs`.
+#[test]
+fn a_dirty_file_seemed_to_be_one_hole() {
+    within(20, || {
+        let (fs, gate) = gated(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        let room = || fs.attrs(id).unwrap().nbytes;
+        assert_eq!(room(), 0);
+        f.set_size(1 << 20).unwrap();
+        assert_eq!(room(), 0);
+        f.write(0, &noise(100_000, 1)).unwrap();
+        let whole = 100_000_u64.next_multiple_of(4096);
+        assert_eq!(room(), whole);
+        for step in [PipelineStep::Queued, PipelineStep::Submitted] {
+            gate.shut(step, id.ino);
+            let fs2 = fs.clone();
+            let syncs = std::thread::spawn(move || fs2.sync().unwrap());
+            gate.wait_inside();
+            assert_eq!(room(), whole, "{step:?}");
+            gate.open();
+            syncs.join().unwrap();
+            assert_eq!(room(), whole);
+            f.punch_hole(0..whole).unwrap();
+            f.write(0, &noise(100_000, 1)).unwrap();
+        }
+        f.set_size(100_000).unwrap();
+        f.fsync().unwrap();
+        f.write(0, &noise(100_000, 5)).unwrap();
+        assert_eq!(room(), whole, "what is overwritten takes no more room");
+    });
+}
 
 /// Writing a page failed, and what was lost stayed in the cache. A hole in a part of it was punched, which
 /// the volume had one for already, and the page was read as it was. Guard: `invalidate` in
