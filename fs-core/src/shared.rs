@@ -274,17 +274,22 @@ impl<V: Volume> Shared<V> {
             if still_busy {
                 return;
             }
-            if let Err(error) = self.volume.free_inode(inode.id) {
-                let error = error.to_string();
-                tracing::warn!(inode = inode.id.ino, error, "stays an orphan");
-                add(&self.counters.orphans_left, 1);
-            }
+            self.free(inode.id);
         } else if !inode.is_settled() || self.store_attrs(inode, &inode.reach()).is_err() {
             return;
         }
         let gone = inodes.remove(&inode.id);
         drop(inodes);
         drop(gone);
+    }
+
+    /// Frees an inode that has no name. Nobody can be told if that fails: the name is gone.
+    pub(crate) fn free(&self, id: InodeId) {
+        if let Err(error) = self.volume.free_inode(id) {
+            let error = error.to_string();
+            tracing::warn!(inode = id.ino, error, "stays an orphan");
+            add(&self.counters.orphans_left, 1);
+        }
     }
 
     /// Lets go of inodes that nobody has open and that have nothing on its way; `whatever_is_cached`

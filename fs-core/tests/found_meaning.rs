@@ -44,6 +44,22 @@ fn a_dirty_file_seemed_to_be_one_hole() {
     });
 }
 
+/// An inode could not be freed when its last name was removed: that was an error, and the name was gone
+/// nevertheless. Guard: `Shared::free` tells nobody.
+#[test]
+fn a_name_was_gone_although_removing_it_failed() {
+    within(20, || {
+        let (fs, id, f) = roomy_file();
+        drop(f);
+        fs.sync().unwrap();
+        fs.volume().faults().fail_nth(FaultOp::Metadata, 2);
+        fs.unlink(fs.root(), b"a").unwrap();
+        assert_eq!(fs.lookup(fs.root(), b"a").unwrap(), None);
+        assert!(fs.attrs(id).is_ok(), "an orphan");
+        assert_eq!(fs.stats().orphans_left, 1);
+    });
+}
+
 /// Writing a page failed, and what was lost stayed in the cache. A hole in a part of it was punched, which
 /// the volume had one for already, and the page was read as it was. Guard: `invalidate` in
 /// `File::punch_hole`.
