@@ -13,7 +13,9 @@ use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::stats::{Stats, add};
 use crate::sync::{Arc, Duration, Ordering, thread};
-use crate::volume::{Attrs, DirEntry, InodeId, NewInode, Timestamp, Unlinked, Volume, XattrSet};
+use crate::volume::{
+    Attrs, DirEntry, FileType, InodeId, NewInode, Timestamp, Unlinked, Volume, XattrSet,
+};
 use crate::writeback::WHOLE_FILE;
 
 /// Bytes of metadata after which [`Filesystem::commit_if_due`] commits. A constant, so that where
@@ -191,9 +193,13 @@ impl<V: Volume> Filesystem<V> {
     pub fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
         self.shared.will_change(600 + 2 * name.len() as u64);
         let volume = &self.shared.volume;
-        let inherited = volume
-            .policy(dir)
-            .map_err(Error::volume("reading a policy"))?;
+        let inherits = matches!(new.file_type, FileType::Regular | FileType::Directory);
+        let inherited = match inherits {
+            true => volume.policy(dir),
+            // There is nothing to compress.
+            false => Ok(None),
+        };
+        let inherited = inherited.map_err(Error::volume("reading a policy"))?;
         // Not the name in one commit, and the policy in the next.
         let _whole = inherited.map(|_| self.shared.whole.read());
         // The directory's times change along.

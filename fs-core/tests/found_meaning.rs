@@ -5,7 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use fs_core::memory::FaultOp;
-use fs_core::{ErrorKind, Filesystem, MemoryVolume, PipelineStep};
+use fs_core::{ErrorKind, FileType, Filesystem, MemoryVolume, PipelineStep, Policy};
 use support::gate::*;
 use support::hooked::{Call, Hooked};
 use support::*;
@@ -74,6 +74,25 @@ fn what_was_lost_was_read_in_a_hole_that_was_punched_there() {
         f.punch_hole(100..200).unwrap();
         assert_eq!(content(&fs, id)[100..200], [0; 100]);
     });
+}
+
+/// Links and devices inherited a policy, an item of the volume for what has no content. Guard: the types
+/// in `Filesystem::create`.
+#[test]
+fn a_symlink_inherited_how_to_compress_it() {
+    let fs = filesystem(MemoryVolume::new(u64::MAX));
+    fs.set_policy(fs.root(), Some(Policy::Never)).unwrap();
+    for (n, file_type) in [
+        (0, FileType::Symlink),
+        (1, FileType::Fifo),
+        (2, FileType::CharDevice),
+        (3, FileType::Regular),
+        (4, FileType::Directory),
+    ] {
+        let id = fs.create(fs.root(), &[b'a' + n], &inode(file_type));
+        let inherited = fs.policy(id.unwrap()).unwrap().is_some();
+        assert_eq!(inherited, n >= 3, "{file_type:?}");
+    }
 }
 
 /// A volume that may not be written took writes, which were lost when they were written back. Guard:
