@@ -125,3 +125,23 @@ fn a_read_only_volume_took_writes() {
         fs.unmount().unwrap();
     });
 }
+
+/// The volume in memory took names that no other one does. Guard: the checks in `Inodes::add_name`.
+#[test]
+fn names_that_cannot_be_were_taken() {
+    let (fs, id, _f) = roomy_file();
+    let kind = |name: &[u8]| {
+        let new = inode(FileType::Regular);
+        let created = fs.create(fs.root(), name, &new).map(drop);
+        let linked = fs.link(id, fs.root(), name);
+        [created, linked].map(|result| result.map_err(|error| error.kind()))
+    };
+    for name in [&b""[..], b".", b"..", b"/", b"a/b", b"a\0", b"\0"] {
+        let invalid = Err(ErrorKind::Invalid);
+        assert_eq!(kind(name), [invalid, invalid], "{name:?}");
+    }
+    let too_large = Err(ErrorKind::TooLarge);
+    assert_eq!(kind(&[b'a'; 256]), [too_large, too_large]);
+    assert_eq!(kind(&[b'a'; 255]), [Ok(()), Err(ErrorKind::Exists)]);
+    assert_eq!(kind(b"..."), [Ok(()), Err(ErrorKind::Exists)]);
+}

@@ -15,6 +15,9 @@ use crate::volume::{
     VolumeErrorKind, VolumeResult,
 };
 
+/// Longest name, as on Linux.
+const NAME_MAX: usize = 255;
+
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) attrs: Attrs,
@@ -214,10 +217,20 @@ impl Inodes {
         id: InodeId,
         file_type: FileType,
     ) -> VolumeResult<()> {
-        if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') {
+        if name.is_empty()
+            || name == b"."
+            || name == b".."
+            || name.iter().any(|b| b"/\0".contains(b))
+        {
             return Err(error(
                 VolumeErrorKind::Invalid,
                 format!("{:?} is not a name", String::from_utf8_lossy(name)),
+            ));
+        }
+        if name.len() > NAME_MAX {
+            return Err(error(
+                VolumeErrorKind::TooLarge,
+                format!("a name of {} bytes", name.len()),
             ));
         }
         if self.lookup(dir, name)?.is_some() {
