@@ -9,6 +9,7 @@ use crate::builder::Builder;
 use crate::builder::check_policy;
 use crate::error::Error;
 use crate::file::File;
+use crate::flusher::Flusher;
 use crate::policy::Policy;
 use crate::shared::Shared;
 use crate::stats::{Stats, add};
@@ -80,7 +81,15 @@ impl<V: Volume> Filesystem<V> {
         let _ = self.shared.queue.drain();
         self.shared.writer.drain();
         self.shared.reads.quiesce();
-        drop(the_last(self.shared)?);
+        let others = Arc::downgrade(&self.shared);
+        let Some(shared) = the_last(self.shared) else {
+            if let Some(shared) = others.upgrade() {
+                // They go on, and their data ages.
+                let _ = Flusher::start(&shared);
+            }
+            return None;
+        };
+        drop(shared);
         the_last(volume)
     }
 
@@ -142,7 +151,8 @@ impl<V: Volume> Filesystem<V> {
         entries.map_err(Error::volume("reading a directory"))
     }
 
-    /// The attributes, with the size that writers have given the file meanwhile.
+    /// The attributes, with the size that writers have given the file meanwhile, and with the bytes that
+    /// are dirty or on their way.
     ///
     /// # Errors
     ///

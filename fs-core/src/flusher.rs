@@ -75,18 +75,23 @@ impl Flusher {
         }
     }
 
-    /// Starts the thread for the filesystem that this is a part of.
+    /// Starts the thread for the filesystem that this is a part of, unless it runs.
     pub(crate) fn start<V: Volume>(shared: &Arc<Shared<V>>) -> std::io::Result<()> {
         let flusher = &shared.flusher;
         let Some(background) = flusher.background else {
             return Ok(());
         };
+        let mut running = flusher.thread.lock();
+        if running.is_some() {
+            return Ok(());
+        }
         let core = Arc::clone(&flusher.core);
+        *core.stop.lock() = false;
         let shared = Arc::downgrade(shared);
         let thread = thread::Builder::new()
             .name("flusher".into())
             .spawn(move || core.run(&shared, background))?;
-        *flusher.thread.lock() = Some(thread);
+        *running = Some(thread);
         Ok(())
     }
 

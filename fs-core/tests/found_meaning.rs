@@ -5,7 +5,7 @@ mod support;
 
 use bytes::Bytes;
 use fs_core::memory::FaultOp;
-use fs_core::{ErrorKind, FileType, Filesystem, MemoryVolume, PipelineStep, Policy};
+use fs_core::{Background, ErrorKind, FileType, Filesystem, MemoryVolume, PipelineStep, Policy};
 use support::gate::*;
 use support::hooked::{Call, Hooked};
 use support::*;
@@ -144,4 +144,26 @@ fn names_that_cannot_be_were_taken() {
     assert_eq!(kind(&[b'a'; 256]), [too_large, too_large]);
     assert_eq!(kind(&[b'a'; 255]), [Ok(()), Err(ErrorKind::Exists)]);
     assert_eq!(kind(b"..."), [Ok(()), Err(ErrorKind::Exists)]);
+}
+
+/// Somebody wanted the volume back while others still had the filesystem, did not get it, and from then
+/// on data did not age for the others. Guard: the second `Flusher::start`, in `Filesystem::into_volume`.
+#[test]
+fn data_did_not_age_after_the_volume_was_not_given_back() {
+    within(20, || {
+        let background = Background {
+            expire: ms(20),
+            interval: ms(5),
+            dirty_background: u64::MAX,
+            dirty_limit: u64::MAX,
+        };
+        let fs = builder(MemoryVolume::new(u64::MAX)).background(Some(background));
+        let fs = fs.build().unwrap();
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        assert!(fs.clone().into_volume().is_none());
+        f.write(0, &noise(100_000, 1)).unwrap();
+        eventually(|| fs.stats().pages_flushed_by_age > 0);
+        drop(f);
+        assert!(fs.into_volume().is_some());
+    });
 }
