@@ -6,7 +6,7 @@ use std::env;
 
 use shuttle::thread::{self, JoinHandle};
 
-use crate::memory::Faults;
+use crate::memory::{FaultOp, Faults};
 use crate::sync::Arc;
 use crate::{
     DataSpace, ExtentKind, ExtentStore, File, FileType, Filesystem, InodeId, InodeStore,
@@ -129,6 +129,21 @@ fn fsync_against_the_queue() {
         assert_eq!(after[0], 2, "{after:?}");
         // The other page was not promised.
         assert!(matches!(after[1], 1 | 3), "{after:?}");
+    });
+}
+
+/// An extent failed on its way, and what it held had been written anew. Who waited for it began nothing
+/// else, and the new bytes were still dirty. Guard: `once_more` in `Shared::wait_range`.
+#[test]
+fn fsync_stopped_at_the_failure_of_older_bytes() {
+    check(|| {
+        let model = Model::new(1);
+        model.write(0, 2);
+        model.fs.volume().faults().fail_nth(FaultOp::Metadata, 1);
+        model.file.sync_range(0..P, false).unwrap();
+        model.write(0, 3);
+        let told = model.file.fsync();
+        assert_eq!(model.fs.cache_stats().dirty, 0, "{told:?}");
     });
 }
 

@@ -165,8 +165,12 @@ impl<V: Volume> Shared<V> {
         };
         let _hurry = self.writer.hurry();
         // A failure is recorded at the inode, where each handle is told. What failed is clean, so
-        // that there is an end to looking again.
-        while wait_for_range(&writeback, range.clone(), until).is_err() && until == Until::Clean {}
+        // that there is an end to looking again; and it ended the wait before what was dirtied behind
+        // it was started.
+        let mut once_more = true;
+        while wait_for_range(&writeback, range.clone(), until).is_err()
+            && (until == Until::Clean || std::mem::take(&mut once_more))
+        {}
     }
 }
 
