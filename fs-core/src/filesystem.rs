@@ -160,7 +160,8 @@ impl<V: Volume> Filesystem<V> {
     pub fn attrs(&self, id: InodeId) -> Result<Attrs, Error> {
         // First what is in memory: it may go, and then the volume has it.
         let loaded = self.shared.loaded(id);
-        let unstored = loaded.as_ref().map_or(0, |inode| inode.unstored_bytes());
+        let unstored = loaded.as_ref();
+        let unstored = unstored.map_or(0, |inode| inode.unstored_bytes(WHOLE_FILE));
         let attrs = self.shared.volume.attrs(id);
         let mut attrs = attrs.map_err(Error::volume("reading an inode"))?;
         if let Some(inode) = loaded {

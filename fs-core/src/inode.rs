@@ -141,11 +141,11 @@ impl Inode {
         self.unlinked.load(Ordering::Acquire) && self.opens.load(Ordering::Relaxed) == 0
     }
 
-    /// Bytes that are dirty or on their way.
-    pub(crate) fn unstored_bytes(&self) -> u64 {
+    /// Bytes of a range that are dirty or on their way.
+    pub(crate) fn unstored_bytes(&self, range: Range<u64>) -> u64 {
         let unstored = StateBits::DELALLOC | StateBits::IN_FLIGHT | StateBits::ORDERED;
         let tree = self.delalloc.tree();
-        tree.count_where(0..u64::MAX, Select::any(unstored))
+        tree.count_where(range, Select::any(unstored))
     }
 
     /// Nothing is on its way, and nobody has to be told of anything.

@@ -167,3 +167,28 @@ fn data_did_not_age_after_the_volume_was_not_given_back() {
         assert!(fs.into_volume().is_some());
     });
 }
+
+/// A file grew beyond an end that was in a hole, while something was on its way elsewhere in the file: a page
+/// of zeroes became dirty, or, where that had ended a moment before, none. So the same calls made
+/// different images, and what was punched in a hole took space. Guard: the
+/// range in `File::is_hole`.
+#[test]
+fn what_became_of_a_hole_depended_on_what_was_written_elsewhere() {
+    within(20, || {
+        let (fs, gate) = gated(MemoryVolume::new(u64::MAX));
+        let id = new_file(&fs, "a");
+        let f = fs.open(id).unwrap();
+        f.write(0, &noise(100_000, 1)).unwrap();
+        gate.shut(PipelineStep::Submitted, id.ino);
+        f.sync_range(0..100_000, false).unwrap();
+        gate.wait_inside();
+        f.set_size(500_000).unwrap();
+        let before = fs.cache_stats().dirty;
+        f.set_size(1 << 20).unwrap();
+        f.write(2 << 20, &noise(4096, 1)).unwrap();
+        f.punch_hole(500_100..500_200).unwrap();
+        let made = fs.cache_stats().dirty - before;
+        gate.open();
+        assert_eq!(made, 4096);
+    });
+}

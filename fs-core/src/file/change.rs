@@ -323,10 +323,13 @@ impl<V: Volume> File<V> {
         freed.map(|()| reserved)
     }
 
-    /// Whether a page has neither data nor space on the volume nor anything in memory that is to be
-    /// written.
+    /// Whether a page has neither data on the volume nor anything in memory that is to be written. The
+    /// caller keeps writers away from it.
+    ///
+    /// What is on its way elsewhere in the file says nothing, or the answer would depend on when that
+    /// ends.
     pub(super) fn is_hole(&self, page: Range<u64>) -> Result<bool, Error> {
-        if self.inode.mapping.dirty_bytes() + self.inode.mapping.writeback_bytes() > 0 {
+        if self.inode.unstored_bytes(page.clone()) > 0 {
             return Ok(false);
         }
         let maps = self.maps(page)?;
