@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use compress::{Registry, Workspaces};
 use delalloc::{Limits, SpaceLedger};
 use ordered_wq::{Budget, OrderedQueue, Pool};
-use pagecache::Cache;
+use pagecache::{Cache, PAGE_SIZE};
 use readpath::{Decode, ReadPath};
 
 use crate::error::Error;
@@ -109,11 +109,17 @@ impl<V: Volume> Builder<V> {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the codec is not registered, the volume cannot store it, or a thread
-    /// cannot be started.
+    /// [`Error::Config`] if the codec is not registered, the volume cannot store it, it can be written and
+    /// has other sectors than pages, or a thread cannot be started.
     pub fn build(self) -> Result<Filesystem<V>, Error> {
         let limits = self.volume.limits();
         check_policy(self.policy, &self.codecs, &limits)?;
+        // Dirty data is of whole pages, and nobody rounds it to anything else.
+        if !limits.read_only && u64::from(limits.sector_size) != PAGE_SIZE {
+            let size = limits.sector_size;
+            let why = format!("sectors of {size} bytes can be read only");
+            return Err(Error::Config(why));
+        }
         let threads = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
         let workers = self.threads.saturating_sub(1).max(1);
         let pool = Pool::try_new(workers).map_err(|e| threads(&e))?;

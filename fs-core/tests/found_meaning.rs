@@ -192,3 +192,19 @@ fn what_became_of_a_hole_depended_on_what_was_written_elsewhere() {
         assert_eq!(made, 4096);
     });
 }
+
+/// A volume of other sectors than pages was written, with extents that are not of whole sectors. Guard: the
+/// check in `Builder::build`.
+#[test]
+fn sectors_of_16_kib_were_written_in_parts() {
+    let build = |may_write: bool| {
+        let volume = Hooked::new(MemoryVolume::new(u64::MAX), move |call| match call {
+            Call::MayWrite => may_write,
+            Call::SmallSectors => false,
+            _ => true,
+        });
+        Filesystem::builder(volume).build().map(drop)
+    };
+    assert_eq!(build(true).unwrap_err().kind(), ErrorKind::Invalid);
+    build(false).unwrap();
+}

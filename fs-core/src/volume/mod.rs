@@ -39,7 +39,8 @@ pub trait Locator: Copy + Eq + Ord + Hash + Debug + Send + Sync + 'static {
 /// What a volume can hold; asked once, when the filesystem is built.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeLimits {
-    /// Unit of data allocation and of checksums, in bytes; a power of two. 4096 on btrfs.
+    /// Unit of data allocation and of checksums, in bytes; a power of two. 4096 where
+    /// anything may be written.
     pub sector_size: u32,
     /// Largest payload, in bytes, that [`ExtentStore::insert_inline`] takes; 0: no inline files.
     pub max_inline: u32,

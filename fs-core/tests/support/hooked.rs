@@ -29,6 +29,8 @@ pub(crate) enum Call {
     Inserted,
     /// Whether anything may be written.
     MayWrite,
+    /// Whether sectors have 4 KiB, and not 16.
+    SmallSectors,
     /// An inode is to be freed.
     Free,
 }
@@ -191,7 +193,12 @@ impl Volume for Hooked {
     fn limits(&self) -> VolumeLimits {
         let read_only = !(self.asks)(Call::MayWrite);
         let limits = self.inner.limits();
+        let sector_size = match (self.asks)(Call::SmallSectors) {
+            true => limits.sector_size,
+            false => 16 << 10,
+        };
         VolumeLimits {
+            sector_size,
             read_only,
             ..limits
         }
