@@ -43,6 +43,12 @@ pub enum Error {
     /// The source of the bytes to be written failed.
     #[error("reading what is to be written: {0}")]
     Source(#[source] io::Error),
+    /// A file would end behind the largest offset that there is.
+    #[error("inode {}: a file cannot be that large", id.ino)]
+    FileTooLarge {
+        /// Which inode.
+        id: InodeId,
+    },
     /// An operation that this kind of inode has not.
     #[error("inode {}: {what}", id.ino)]
     WrongType {
@@ -77,6 +83,8 @@ pub enum ErrorKind {
     TooManyLinks,
     /// ENOSPC
     NoSpace,
+    /// EFBIG
+    FileTooLarge,
     /// EROFS
     ReadOnly,
     /// EINVAL
@@ -114,6 +122,7 @@ impl Error {
             Self::Read(error) => volume_error(error).map_or(ErrorKind::Io, |e| e.kind().into()),
             Self::Writeback { kind, .. } => *kind,
             Self::NoSpace { .. } => ErrorKind::NoSpace,
+            Self::FileTooLarge { .. } => ErrorKind::FileTooLarge,
             Self::Source(_) | Self::NotIdle(_) => ErrorKind::Io,
             Self::WrongType { .. } | Self::Config(_) => ErrorKind::Invalid,
         }

@@ -4,6 +4,7 @@
 mod support;
 
 use bytes::Bytes;
+
 use fs_core::memory::FaultOp;
 use fs_core::{Background, ErrorKind, FileType, Filesystem, MemoryVolume, PipelineStep, Policy};
 use support::gate::*;
@@ -207,4 +208,29 @@ fn sectors_of_16_kib_were_written_in_parts() {
     };
     assert_eq!(build(true).unwrap_err().kind(), ErrorKind::Invalid);
     build(false).unwrap();
+}
+
+/// A file that would be too large was said to be an invalid argument. Guard: `Error::FileTooLarge`.
+#[test]
+fn a_file_that_would_be_too_large_was_an_invalid_argument() {
+    let (_, _, f) = roomy_file();
+    let most = i64::MAX as u64 & !4095;
+    let page = Bytes::from(vec![0; 4096]);
+    for refused in [
+        f.write(most, b"a"),
+        f.write(most - 1, b"ab"),
+        f.write(u64::MAX, b"ab"),
+        f.write_direct(most, &page),
+        f.write_direct(!4095, &page),
+        f.set_size(most + 1),
+        f.set_size(u64::MAX),
+        f.allocate(0..most + 1, true),
+        f.allocate(0..u64::MAX, false),
+    ] {
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::FileTooLarge);
+    }
+    assert_eq!(f.size(), 0);
+    f.write(most - 1, b"a").unwrap();
+    f.set_size(most).unwrap();
+    f.allocate(most - 1..most, true).unwrap();
 }

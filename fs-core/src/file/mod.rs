@@ -88,10 +88,7 @@ impl<V: Volume> File<V> {
     /// Where a range ends, if a file can have it.
     fn end_of(&self, offset: u64, len: u64) -> Result<u64, Error> {
         let end = offset.checked_add(len).filter(|end| *end <= MAX_SIZE);
-        end.ok_or(Error::WrongType {
-            id: self.inode.id,
-            what: "a file cannot be that large",
-        })
+        end.ok_or(Error::FileTooLarge { id: self.inode.id })
     }
 
     /// All whole pages of a range.

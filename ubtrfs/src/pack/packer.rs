@@ -475,6 +475,7 @@ pub(super) fn classify(error: fs_core::Error) -> Failure {
     match error.kind() {
         ErrorKind::Exists
         | ErrorKind::TooLarge
+        | ErrorKind::FileTooLarge
         | ErrorKind::TooManyLinks
         | ErrorKind::Invalid
         | ErrorKind::Unsupported => Failure::Name(error.to_string()),
