@@ -218,6 +218,14 @@ impl<V: Volume> Piece<V> {
         out: &mut [u8],
     ) -> Result<Option<usize>, compress::Error> {
         let mut compressor = self.shared.workspaces.compressor(how.codec, how.level)?;
-        compressor.compress(self.data(), out)
+        match compressor.compress(self.data(), out)? {
+            // What would be stored could not be read.
+            Some(put) if put == 0 || put > out.len() => Err(compress::Error::Compress {
+                codec: self.shared.codec_name(how),
+                len: self.data().len(),
+                why: format!("it says that it put {put} bytes into {}", out.len()),
+            }),
+            fits => Ok(fits),
+        }
     }
 }

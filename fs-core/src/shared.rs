@@ -74,6 +74,11 @@ impl<V: Volume> Shared<V> {
         codec.is_some_and(|codec| codec.is_quick_on_noise(how.level))
     }
 
+    pub(crate) fn codec_name(&self, how: Compression) -> &'static str {
+        let codec = self.workspaces.registry().get(how.codec);
+        codec.map_or("an unknown codec", |codec| codec.name())
+    }
+
     /// Tells the inode, the counters and the observer that a range is lost.
     pub(crate) fn failed(
         &self,

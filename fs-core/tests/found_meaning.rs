@@ -3,8 +3,10 @@
 
 mod support;
 
-use bytes::Bytes;
+use std::ops::RangeInclusive;
 
+use bytes::Bytes;
+use compress::{Codec, CodecId, Compressor, Decompressor, Registry};
 use fs_core::memory::FaultOp;
 use fs_core::{Background, ErrorKind, FileType, Filesystem, MemoryVolume, PipelineStep, Policy};
 use support::gate::*;
@@ -233,4 +235,55 @@ fn a_file_that_would_be_too_large_was_an_invalid_argument() {
     f.write(most - 1, b"a").unwrap();
     f.set_size(most).unwrap();
     f.allocate(most - 1..most, true).unwrap();
+}
+
+/// Says that it put as many bytes as it is told to say.
+struct Boasts(usize);
+
+impl Codec for Boasts {
+    fn id(&self) -> CodecId {
+        CodecId::ZSTD
+    }
+    fn name(&self) -> &'static str {
+        "boasts"
+    }
+    fn levels(&self) -> RangeInclusive<i32> {
+        1..=15
+    }
+    fn default_level(&self) -> i32 {
+        3
+    }
+    fn compressor(&self, _level: i32) -> Result<Box<dyn Compressor>, compress::Error> {
+        Ok(Box::new(Self(self.0)))
+    }
+    fn decompressor(&self) -> Result<Box<dyn Decompressor>, compress::Error> {
+        Err(compress::Error::Context { codec: "boasts" })
+    }
+}
+
+impl Compressor for Boasts {
+    fn compress(&mut self, _: &[u8], _: &mut [u8]) -> Result<Option<usize>, compress::Error> {
+        Ok(Some(self.0))
+    }
+}
+
+/// A codec said that it had put no bytes, or more than there was room for. What it was to compress was
+/// lost: it could not be read, or not be written. Guard: the lengths in `Piece::try_codec`.
+#[test]
+fn what_a_codec_boasted_of_was_lost() {
+    within(20, || {
+        for boast in [0, 1 << 30, usize::MAX] {
+            let codecs = Registry::btrfs().with(Boasts(boast));
+            let fs = builder(MemoryVolume::new(u64::MAX)).codecs(codecs);
+            let fs = fs.build().unwrap();
+            for len in [100, 200_000] {
+                let id = new_file(&fs, &len.to_string());
+                let f = fs.open(id).unwrap();
+                f.write(0, &text(len)).unwrap();
+                f.fsync().unwrap();
+                fs.drop_caches();
+                assert!(content(&fs, id) == text(len), "{boast}, {len} bytes");
+            }
+        }
+    });
 }
