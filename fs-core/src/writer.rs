@@ -64,8 +64,10 @@ struct Jobs<V: Volume> {
     waiting: VecDeque<WriteJob<V>>,
     /// Bytes of `waiting`.
     waiting_bytes: u64,
-    /// Jobs taken and not yet finished.
-    busy: usize,
+    /// How many came so far.
+    pushed: u64,
+    /// How many of them, from the first one on, are finished.
+    finished: u64,
     /// Those who wait for what they wrote. While there are any, nothing is held back.
     hurried: usize,
     /// The thread may take what waits.
@@ -96,7 +98,8 @@ impl<V: Volume> Writer<V> {
             jobs: Mutex::new(Jobs {
                 waiting: VecDeque::new(),
                 waiting_bytes: 0,
-                busy: 0,
+                pushed: 0,
+                finished: 0,
                 hurried: 0,
                 due: false,
                 dozing: false,
@@ -123,6 +126,7 @@ impl<V: Volume> Writer<V> {
         let mut jobs = self.core.jobs.lock();
         jobs.waiting_bytes += job.ordered.disk_num_bytes();
         jobs.waiting.push_back(job);
+        jobs.pushed += 1;
         let due =
             jobs.hurried > 0 || jobs.waiting_bytes >= BATCH || jobs.waiting.len() >= BATCH_JOBS;
         self.core.wake_if(jobs, due);
@@ -144,11 +148,12 @@ impl<V: Volume> Writer<V> {
         Hurry(&self.core)
     }
 
-    /// Waits until everything pushed before is finished.
+    /// Waits until everything pushed before is finished, whatever others push meanwhile.
     pub(crate) fn drain(&self) {
         let _hurry = self.hurry();
         let mut jobs = self.core.jobs.lock();
-        while !jobs.waiting.is_empty() || jobs.busy > 0 {
+        let all = jobs.pushed;
+        while jobs.finished < all {
             self.core.progress.wait(&mut jobs);
         }
     }
@@ -199,7 +204,7 @@ impl<V: Volume> Core<V> {
         // Taken out and filled again, so that neither list grows anew each time.
         let mut batch = VecDeque::new();
         while self.take(&mut batch) {
-            let taken = batch.len();
+            let taken = batch.len() as u64;
             let bytes: u64 = batch
                 .iter()
                 .map(|job| range_len(&job.ordered.range()))
@@ -212,7 +217,7 @@ impl<V: Volume> Core<V> {
                 tracing::error!("a batch of writes panicked");
             }
             self.finished_bytes.fetch_add(bytes, Ordering::Relaxed);
-            self.jobs.lock().busy -= taken;
+            self.jobs.lock().finished += taken;
             self.progress.notify_all();
         }
     }
@@ -259,7 +264,6 @@ impl<V: Volume> Core<V> {
         }
         jobs.due = !jobs.waiting.is_empty();
         jobs.dozing = true;
-        jobs.busy = batch.len();
         true
     }
 }

@@ -5,9 +5,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Instant;
 
 use bytes::Bytes;
-use fs_core::memory::Faults;
+use fs_core::memory::{FaultOp, Faults};
 use fs_core::{
     Commit, ErrorKind, FileType, Filesystem, InodeId, InodeStore, MemoryVolume, Namespace, Policy,
 };
@@ -187,5 +189,40 @@ fn a_reader_got_bytes_of_another_file_while_its_own_were_dropped() {
             replaces.join().unwrap();
             assert!(got == old || got == new, "direct: {direct}");
         }
+    });
+}
+
+/// Who synced waited until the device had nothing to do, which others prevented for as long as they
+/// wrote. Guard: `all` in `Writer::drain`.
+#[test]
+fn sync_did_not_return_while_others_wrote() {
+    within(30, || {
+        let faults = Faults::default();
+        faults.delay(FaultOp::Write, ms(2));
+        let fs = builder(MemoryVolume::with_faults(u64::MAX, faults)).cache_bytes(64 << 20);
+        let fs = fs.build().unwrap();
+        let f = fs.open(new_file(&fs, "a")).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let writes = {
+            let stop = Arc::clone(&stop);
+            std::thread::spawn(move || {
+                let data = noise(128 << 10, 1);
+                let start = Instant::now();
+                for n in 0.. {
+                    if stop.load(SeqCst) || start.elapsed().as_secs() > 12 {
+                        return;
+                    }
+                    let at = n % 64 * (128 << 10);
+                    f.write(at, &data).unwrap();
+                    f.sync_range(at..at + (128 << 10), false).unwrap();
+                }
+            })
+        };
+        sleep(100);
+        fs.sync().unwrap();
+        let goes_on = !writes.is_finished();
+        stop.store(true, SeqCst);
+        writes.join().unwrap();
+        assert!(goes_on);
     });
 }
