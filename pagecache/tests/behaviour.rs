@@ -573,3 +573,27 @@ fn readahead_gets_no_memory_that_writers_wait_for() {
     );
     assert_eq!(cache.stats().high_water, 2 * P);
 }
+
+/// Pages of one folio that take turns under writeback: none of them is waited for twice.
+#[test]
+fn who_waits_for_writeback_is_not_held_up_by_pages_that_are_claimed_again() {
+    let file = Mapping::new(&Cache::new(1 << 20));
+    file.write(0, &[1; 2 * P as usize]).unwrap();
+    let _first = file.claim(0..P).unwrap();
+    let (done, waited) = std::sync::mpsc::channel();
+    let waits = std::thread::spawn({
+        let file = file.clone();
+        move || {
+            file.wait_writeback(0..2 * P);
+            done.send(()).unwrap();
+        }
+    });
+    // It waits by then.
+    assert!(waited.recv_timeout(Duration::from_millis(100)).is_err());
+    let _second = file.claim(P..2 * P).unwrap();
+    file.end_writeback(0..P, WritebackEnd::Done);
+    let ended = waited.recv_timeout(Duration::from_secs(5));
+    file.end_writeback(P..2 * P, WritebackEnd::Done);
+    waits.join().unwrap();
+    assert!(ended.is_ok(), "it waited for a page that was claimed later");
+}
