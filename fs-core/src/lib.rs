@@ -37,9 +37,11 @@
 //!
 //! Whoever changes content or size locks that range of the inode, outermost and for the whole call;
 //! the queue and the writer thread never do, and readers only past the cache, or when writers
-//! disturbed them again and again. Inside it, one at a time: the table of inodes, an inode's attributes, the books (shared by
-//! whoever takes space or gives it back, alone for who compares the ledger with the volume), and
-//! the locks of cache, delalloc and volume. A handle's readahead window has a lock inside which no
+//! disturbed them again and again. Inside it, one at a time: the table of inodes, the books (shared by
+//! whoever takes space or gives it back, alone for who compares the ledger with the volume), what one
+//! commit must hold whole (shared by whoever makes several changes of that kind, alone for a commit), the
+//! attributes, and the locks of cache, delalloc and volume. While extents are dropped, whoever wants to
+//! fetch pages of their range waits. A handle's readahead window has a lock inside which no
 //! other is taken.
 //!
 //! # Errors
