@@ -49,7 +49,8 @@
 //! It was tuned on these; how it does elsewhere, the README tells. It takes some 15 us, and codecs that
 //! are [quick on noise](Codec::is_quick_on_noise) give up as fast. For them there is [`is_noise`], which
 //! takes 3 us if the piece is in the cache, and lost nothing of what zstd:3 saves on any data that it
-//! was tried on. [`is_noise_throughout`] takes three times as long and lost nothing to any codec.
+//! was tried on. [`is_noise_throughout`] takes three times as long and lost nothing to any codec;
+//! [`may_be_noise`] says at once whether to ask.
 //!
 //! # What it is not
 //!
@@ -105,7 +106,7 @@ pub use heuristic::{Advice, Likely, Unlikely, advise};
 #[cfg(feature = "lz4")]
 pub use lz4::Lz4;
 pub use lzo::{Lzo, SECTOR_SIZE};
-pub use noise::{is_noise, is_noise_throughout};
+pub use noise::{is_noise, is_noise_throughout, may_be_noise};
 pub use piece::{RawReason, Verdict, compress_inline, compress_piece, room_to_save};
 pub use registry::Registry;
 pub use spec::{Method, Spec};

@@ -104,13 +104,7 @@ impl<V: Volume> Piece<V> {
             WritebackPlan::Sample(how) => {
                 self.compress_if(compress::advise(self.data()).is_compress(), how)
             }
-            WritebackPlan::UnlessNoise { how, throughout } => {
-                let noise = match throughout {
-                    true => compress::is_noise_throughout(self.data()),
-                    false => compress::is_noise(self.data()),
-                };
-                self.compress_if(!noise, how)
-            }
+            WritebackPlan::UnlessNoise { how, throughout } => self.unless_noise(how, throughout),
             WritebackPlan::Inline(how) => self.inline(how),
         };
         let range = start..start + self.snapshot.len() as u64;
@@ -134,6 +128,24 @@ impl<V: Volume> Piece<V> {
         Prepared::Raw {
             checksums: self.shared.volume.checksum(&self.snapshot),
         }
+    }
+
+    /// Most of what may be noise is: its checksums are computed first, which reads it from end to end,
+    /// and who asks further finds it in the processor's cache.
+    fn unless_noise(&self, how: Compression, throughout: bool) -> Prepared {
+        if !compress::may_be_noise(self.data()) {
+            return self.compress(how);
+        }
+        let raw = self.raw();
+        let noise = match throughout {
+            true => compress::is_noise_throughout(self.data()),
+            false => compress::is_noise(self.data()),
+        };
+        if !noise {
+            return self.compress(how);
+        }
+        add(&self.shared.counters.raw_sampled, 1);
+        raw
     }
 
     fn compress_if(&self, promising: bool, how: Compression) -> Prepared {
