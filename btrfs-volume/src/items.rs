@@ -40,4 +40,21 @@ pub trait Items {
     /// # Errors
     /// There is no such tree, or it cannot be read.
     fn last(&self, tree: u64, range: RangeInclusive<Key>) -> Result<Option<(Key, Bytes)>>;
+
+    /// Calls `visit` for the item with the largest key in `first..=from`, and then for each behind it up
+    /// to `last`, until it breaks. Implementers whose items change: all are of one moment, or what
+    /// was cut in two meanwhile overlaps itself.
+    ///
+    /// # Errors
+    /// There is no such tree, or it cannot be read.
+    fn scan_around(
+        &self,
+        tree: u64,
+        [first, from, last]: [Key; 3],
+        visit: &mut dyn FnMut(Key, &Bytes) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let before = self.last(tree, first..=from)?;
+        let from = before.map_or(from, |(key, _)| key);
+        self.scan(tree, from..=last, visit)
+    }
 }

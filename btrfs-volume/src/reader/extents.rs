@@ -103,16 +103,18 @@ pub(super) fn list<I: Items + ?Sized>(
         return Ok(cover.extents);
     }
     let key = |offset| Key::new(id.ino, item_type::EXTENT_DATA, offset);
-    if let Some((key, data)) = items.last(id.tree, key(0)..=key(start))? {
-        let extent = decode(id, sector, key, &data)?;
-        if extent.end() > start {
-            cover.at = extent.start;
-            cover.push(key, extent)?;
-        }
-    }
     let mut bad = None;
-    items.scan(id.tree, key(start + 1)..=key(end - 1), &mut |key, data| {
-        let pushed = decode(id, sector, key, data).and_then(|extent| cover.push(key, extent));
+    let keys = [key(0), key(start), key(end - 1)];
+    items.scan_around(id.tree, keys, &mut |key, data| {
+        let pushed = decode(id, sector, key, data).and_then(|extent| {
+            if key.offset <= start {
+                if extent.end() <= start {
+                    return Ok(());
+                }
+                cover.at = extent.start;
+            }
+            cover.push(key, extent)
+        });
         match pushed {
             Ok(()) => ControlFlow::Continue(()),
             Err(problem) => {

@@ -194,4 +194,16 @@ impl Items for Volume {
             None => self.committed().last(tree, range),
         }
     }
+
+    fn scan_around(
+        &self,
+        tree: u64,
+        keys: [Key; 3],
+        visit: &mut dyn FnMut(Key, &Bytes) -> ControlFlow<()>,
+    ) -> Result<()> {
+        match &self.writer {
+            Some(writer) => writer.scan_around(tree, keys, visit),
+            None => self.committed().scan_around(tree, keys, visit),
+        }
+    }
 }

@@ -74,6 +74,27 @@ impl Writer {
     }
 
     /// See [`Items`](crate::Items).
+    pub(crate) fn scan_around(
+        &self,
+        tree: u64,
+        [first, from, last]: [Key; 3],
+        visit: &mut dyn FnMut(Key, &Bytes) -> ControlFlow<()>,
+    ) -> Result<()> {
+        let items = {
+            let mut state = self.state.lock();
+            let before = state.last(tree, first..=from)?;
+            let from = before.map_or(from, |(key, _)| key);
+            state.collect(tree, from..=last, usize::MAX)?
+        };
+        for (key, data) in items {
+            if visit(key, &data).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// See [`Items`](crate::Items).
     pub(crate) fn last(
         &self,
         tree: u64,
