@@ -61,7 +61,8 @@ impl State {
         self.inodes.clear();
         self.arena.reuse();
         self.pending_bytes = 0;
-        self.room_checked_at = 0;
+        self.room_checked_at = None;
+        self.scattered = 0;
         let storage = Arc::clone(&self.engine.storage);
         let committed = Arc::new(Committed::new(storage, self.superblock.clone()));
         self.committed = Some(Arc::clone(&committed));

@@ -42,6 +42,14 @@ impl State {
             });
         }
         let wanted = self.metadata_wanted();
+        let available = self.metadata_available();
+        if wanted > available {
+            return Err(Error::NoSpace {
+                what: "metadata",
+                wanted,
+                available,
+            });
+        }
         self.engine.space.keep_for_metadata(wanted);
         self.engine.space.allocate(Kind::Data, len)
     }
@@ -187,6 +195,10 @@ impl State {
             return Ok(0);
         }
         self.delete(tree, key);
+        if item.generation != self.engine.transid {
+            // The leaf that it is in, and those of its extent, its checksums and its space.
+            self.scattered += 4;
+        }
         let mut pieces = 0;
         for piece in [start..lost.start, lost.end..end] {
             if piece.is_empty() {

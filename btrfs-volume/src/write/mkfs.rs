@@ -118,7 +118,8 @@ pub(crate) fn start(device: Arc<dyn BlockDevice>, options: &MkfsOptions) -> Resu
         superblock,
         failed: None,
         pending_bytes: 0,
-        room_checked_at: 0,
+        room_checked_at: None,
+        scattered: 0,
         arena: Arena::default(),
         scratch: Vec::new(),
     };

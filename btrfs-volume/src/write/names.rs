@@ -213,6 +213,10 @@ impl State {
         dir_type: u8,
     ) -> Result<Vec<u8>> {
         let fresh = self.inode(tree, dir)?.fresh;
+        if !fresh {
+            // Where it lies among the others depends on its hash.
+            self.scattered += 1;
+        }
         let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();

@@ -128,6 +128,15 @@ impl Space {
             .sum()
     }
 
+    /// Bytes that extents take up in the block groups of `kind`.
+    pub(crate) fn used_for(&self, kind: Kind) -> u64 {
+        self.groups
+            .values()
+            .filter(|group| group.flags & kind.flag() != 0)
+            .map(|group| group.used)
+            .sum()
+    }
+
     /// Bytes of the device that no chunk covers.
     pub(crate) fn unallocated(&self) -> u64 {
         if self.grows {

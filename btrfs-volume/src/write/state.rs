@@ -47,7 +47,10 @@ pub(crate) struct State {
     /// Why nothing can be written any more.
     pub(crate) failed: Option<String>,
     pub(crate) pending_bytes: u64,
-    pub(crate) room_checked_at: u64,
+    /// What was wanted for metadata when there was room for it last; `None` since the last commit.
+    pub(crate) room_checked_at: Option<u64>,
+    /// Changes of what earlier commits have, each of which may copy a node.
+    pub(crate) scattered: u64,
     pub(crate) arena: Arena,
     /// Where items are encoded.
     pub(crate) scratch: Vec<u8>,
@@ -69,12 +72,16 @@ impl State {
     /// [`Error::ReadOnly`]; [`Error::NoSpace`] if the commit could run out of metadata space.
     pub(crate) fn check_room(&mut self) -> Result<()> {
         self.check_writable()?;
-        if self.pending_bytes < self.room_checked_at + ROOM_STEP {
+        let changed = self.most_changed();
+        if self
+            .room_checked_at
+            .is_some_and(|at| changed < at + ROOM_STEP)
+        {
             return Ok(());
         }
-        let wanted = self.metadata_wanted() + 2 * ROOM_STEP;
-        let space = &self.engine.space;
-        let available = space.free(Kind::Metadata) + space.unallocated() / 2;
+        // Data that is promised comes yet, and cannot be refused.
+        let wanted = self.metadata_wanted() + 2 * ROOM_STEP + ROOM_BASE;
+        let available = self.metadata_available();
         if wanted > available {
             return Err(Error::NoSpace {
                 what: "metadata",
@@ -82,13 +89,33 @@ impl State {
                 available,
             });
         }
-        self.room_checked_at = self.pending_bytes;
+        self.room_checked_at = Some(changed);
         Ok(())
+    }
+
+    /// Bytes of metadata that there is room for.
+    pub(crate) fn metadata_available(&self) -> u64 {
+        let space = &self.engine.space;
+        space.free(Kind::Metadata) + space.unallocated() / 2
+    }
+
+    /// Bytes of nodes that what is pending makes or copies, if no two changes share a node.
+    fn most_changed(&self) -> u64 {
+        2 * self.pending_bytes + self.scattered * self.nodesize()
+    }
+
+    fn nodesize(&self) -> u64 {
+        u64::from(self.engine.storage.geometry().nodesize)
     }
 
     /// Most bytes of nodes that a commit of what is pending may take.
     pub(crate) fn metadata_wanted(&self) -> u64 {
-        2 * self.pending_bytes + ROOM_BASE
+        let copied = match self.scattered * self.nodesize() {
+            0 => 0,
+            // No more can be copied than there is.
+            most => most.min(self.engine.space.used_for(Kind::Metadata)),
+        };
+        2 * self.pending_bytes + copied + ROOM_BASE
     }
 
     /// Puts an item.
@@ -223,6 +250,9 @@ impl State {
     pub(crate) fn inode_mut(&mut self, tree: u64, ino: u64) -> Result<&mut Hot> {
         let at = self.warm(tree, ino)?;
         let hot = self.inodes.dirty(at);
+        if !hot.fresh && hot.item.transid != self.engine.transid {
+            self.scattered += 1;
+        }
         hot.item.transid = self.engine.transid;
         Ok(hot)
     }
