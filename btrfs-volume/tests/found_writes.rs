@@ -1,10 +1,11 @@
 //! Bugs of the write side that reading it with fresh eyes found.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use btrfs_volume::device::MemDevice;
+use btrfs_volume::device::{BlockDevice, MemDevice};
 use btrfs_volume::ondisk::{InodeItem, csum};
 use btrfs_volume::{Error, InodeId, MkfsOptions, NewExtent, Reader, Volume};
 use bytes::Bytes;
@@ -169,4 +170,94 @@ fn data_here_and_there_took_more_room_than_was_left() {
     }
     volume.commit().unwrap();
     assert!(refused < 1000, "{refused}");
+}
+
+/// Names were made in a directory that has none, and of an inode that has none: both would be lost, and
+/// count wrong. Guard: the link counts in `check_new_name` and `link`.
+#[test]
+fn what_has_no_name_got_others() {
+    let volume = volume(48 << 20);
+    let dir = InodeItem {
+        mode: 0o040_755,
+        ..InodeItem::default()
+    };
+    let dir = volume.create(FS, ROOT, b"dir", &dir, b"").unwrap();
+    let file = create(&volume, "file").unwrap();
+    for gone in [dir, file] {
+        let unlinked = volume.change_inode(FS, gone, |item| item.nlink = 0);
+        unlinked.unwrap();
+    }
+    let new = InodeItem {
+        mode: 0o100_644,
+        ..InodeItem::default()
+    };
+    let made = volume.create(FS, dir, b"a", &new, b"");
+    assert!(matches!(made, Err(Error::NoInode { ino, .. }) if ino == dir));
+    let linked = volume.link(FS, file, ROOT, b"b", Default::default());
+    assert!(matches!(linked, Err(Error::NoInode { ino, .. }) if ino == file));
+}
+
+/// Fails to read once some reads have been done.
+#[derive(Debug)]
+struct Unreadable {
+    inner: MemDevice,
+    reads_left: AtomicUsize,
+}
+
+impl BlockDevice for Unreadable {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let less = |left: usize| left.checked_sub(1);
+        let order = Ordering::Relaxed;
+        match self.reads_left.fetch_update(order, order, less) {
+            Ok(_) => self.inner.read_at(offset, buf),
+            Err(_) => Err(io::Error::other("unreadable")),
+        }
+    }
+    fn write_vectored_at(&self, offset: u64, bufs: &[io::IoSlice<'_>]) -> io::Result<()> {
+        self.inner.write_vectored_at(offset, bufs)
+    }
+    fn flush(&self) -> io::Result<()> {
+        self.inner.flush()
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.inner.size()
+    }
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.inner.set_size(size)
+    }
+}
+
+/// A directory could not be read while a file was made in it, and the file stayed without a name. Guard:
+/// the place of `next_index` in `create`.
+#[test]
+fn a_file_that_could_not_be_made_stayed_without_a_name() {
+    let device = Arc::new(Unreadable {
+        inner: MemDevice::new(0),
+        reads_left: AtomicUsize::new(usize::MAX),
+    });
+    let mut options = MkfsOptions::default();
+    options.size = Some(64 << 20);
+    options.cache_bytes = 0;
+    let volume = Volume::mkfs(device.clone(), &options).unwrap();
+    let mut last = 0;
+    for n in 0..2000 {
+        last = create(&volume, &format!("{n}")).unwrap();
+    }
+    volume.commit().unwrap();
+    let mut failed = 0;
+    for reads in 0.. {
+        device.reads_left.store(reads, Ordering::Relaxed);
+        let made = create(&volume, "one more");
+        device.reads_left.store(usize::MAX, Ordering::Relaxed);
+        if made.is_ok() {
+            break;
+        }
+        failed += 1;
+        for ino in last + 1..last + 10 {
+            let there = volume.inode(InodeId::new(FS, ino));
+            assert!(there.is_err(), "inode {ino} after {reads} reads");
+        }
+        volume.commit().unwrap();
+    }
+    assert!(failed > 2, "{failed}");
 }

@@ -44,6 +44,8 @@ impl State {
             });
         }
         let entry = self.entry(tree, dir, name, 0, dir_type_of(new.mode))?;
+        // Whatever has to be read is read before there is an inode that may have no name.
+        let index = self.next_index(tree, dir)?;
         let ino = self.next_ino(tree)?;
         let transid = self.engine.transid;
         let item = InodeItem {
@@ -77,7 +79,7 @@ impl State {
             let key = Key::new(ino, item_type::EXTENT_DATA, 0);
             self.put_encoded(tree, key, |out| item.encode_into(out));
         }
-        self.add_name(tree, dir, name, ino, entry, new.ctime)?;
+        self.add_name(tree, (dir, index), name, ino, entry, new.ctime)?;
         Ok(ino)
     }
 
@@ -100,11 +102,15 @@ impl State {
                 what: "linkable",
             });
         }
+        if item.nlink == 0 {
+            return Err(Error::NoInode { tree, ino });
+        }
         if item.nlink >= LINK_MAX {
             return Err(Error::TooManyLinks { tree, ino });
         }
         let entry = self.entry(tree, dir, name, ino, dir_type_of(item.mode))?;
-        self.add_name(tree, dir, name, ino, entry, now)?;
+        let index = self.next_index(tree, dir)?;
+        self.add_name(tree, (dir, index), name, ino, entry, now)?;
         let hot = self.inode_mut(tree, ino)?;
         hot.item.nlink += 1;
         hot.item.ctime = now;
@@ -193,12 +199,16 @@ impl State {
                 max: NAME_MAX as u64,
             });
         }
-        if self.inode(tree, dir)?.item.mode & S_IFMT != S_IFDIR {
+        let item = self.inode(tree, dir)?.item;
+        if item.mode & S_IFMT != S_IFDIR {
             return Err(Error::WrongType {
                 tree,
                 ino: dir,
                 what: "a directory",
             });
+        }
+        if item.nlink == 0 {
+            return Err(Error::NoInode { tree, ino: dir });
         }
         Ok(())
     }
@@ -250,13 +260,12 @@ impl State {
     fn add_name(
         &mut self,
         tree: u64,
-        dir: u64,
+        (dir, index): (u64, u64),
         name: &[u8],
         ino: u64,
         mut entry: Vec<u8>,
         now: crate::ondisk::Timespec,
     ) -> Result<()> {
-        let index = self.next_index(tree, dir)?;
         let at = entry.len() - DIR_ITEM_HEADER - name.len();
         // The inode number was not known yet when the entry was made.
         entry[at..at + 8].copy_from_slice(&ino.to_le_bytes());
