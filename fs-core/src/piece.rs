@@ -1,5 +1,7 @@
 //! The work item: one piece of a claimed range, at most 128 KiB.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use bytes::Bytes;
 use compress::CodecId;
 use delalloc::Claim;
@@ -229,15 +231,26 @@ impl<V: Volume> Piece<V> {
         how: Compression,
         out: &mut [u8],
     ) -> Result<Option<usize>, compress::Error> {
-        let mut compressor = self.shared.workspaces.compressor(how.codec, how.level)?;
-        match compressor.compress(self.data(), out)? {
-            // What would be stored could not be read.
-            Some(put) if put == 0 || put > out.len() => Err(compress::Error::Compress {
+        let failed = |why: String| {
+            Err(compress::Error::Compress {
                 codec: self.shared.codec_name(how),
                 len: self.data().len(),
-                why: format!("it says that it put {put} bytes into {}", out.len()),
-            }),
-            fits => Ok(fits),
+                why,
+            })
+        };
+        let room = out.len();
+        let compress = || {
+            let mut compressor = self.shared.workspaces.compressor(how.codec, how.level)?;
+            compressor.compress(self.data(), out)
+        };
+        // Codecs may be others', and the data is not to be lost with one.
+        match catch_unwind(AssertUnwindSafe(compress)) {
+            // What would be stored could not be read.
+            Ok(Ok(Some(put))) if put == 0 || put > room => {
+                failed(format!("it says that it put {put} bytes into {room}"))
+            }
+            Ok(answer) => answer,
+            Err(_) => failed("it panicked".to_owned()),
         }
     }
 }

@@ -39,7 +39,7 @@ counters! {
     raw_unwanted,
     /// Raw because a sample did not look as if it shrinks.
     raw_sampled,
-    /// Raw because the codec failed or had no memory.
+    /// Raw because the codec failed, panicked or had no memory.
     raw_codec_error,
     /// Raw because the file, which was to be stored in the tree, grew meanwhile.
     raw_outgrown,

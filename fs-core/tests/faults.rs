@@ -352,8 +352,8 @@ fn every_operation_of_the_volume_fails_from_some_time_on() {
     }
 }
 
-/// For want of memory the data is still written, raw. And a panic in a codec is an error of
-/// one piece. Guards: `Err(error)` in `Piece::compress`, and `give_up` in `Piece::finish_claim`.
+/// For want of memory the data is still written, raw, and so it is after a panic. Guards: `Err(error)` in
+/// `Piece::compress`, and `catch_unwind` in `Piece::try_codec`.
 #[test]
 fn every_call_of_the_codec_fails_or_panics_once() {
     let run = start();
