@@ -110,6 +110,7 @@ mod stats;
 mod submit;
 mod sync;
 mod under_writeback;
+mod unrecorded;
 mod volume;
 mod writeback;
 mod writer;

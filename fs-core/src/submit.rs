@@ -19,7 +19,8 @@ use crate::shared::Shared;
 use crate::stats::add;
 use crate::sync::Arc;
 use crate::under_writeback::UnderWriteback;
-use crate::volume::{FileExtent, StoredExtent, Volume, VolumeError, VolumeErrorKind};
+use crate::unrecorded::Unrecorded;
+use crate::volume::{FileExtent, StoredExtent, Volume, VolumeError, VolumeErrorKind, VolumeResult};
 use crate::writer::{Submitted, WriteJob};
 
 /// Neighbouring raw pieces of one claim, which become one extent.
@@ -59,6 +60,8 @@ struct OnWay<V: Volume> {
     pages: SmallVec<[UnderWriteback<V>; 1]>,
     claim: Claim,
     permits: SmallVec<[Permit; 1]>,
+    /// Where its bytes go, unless that is the tree. Dropped behind the claim, which promises it.
+    space: Option<Unrecorded<V>>,
 }
 
 impl<V: Volume> Piece<V> {
@@ -95,8 +98,8 @@ impl<V: Volume> Piece<V> {
                 shared.submit_run(run.take());
                 let disk_num_bytes = data.len() as u64;
                 let _books = shared.books.read();
-                match shared.volume.allocate(disk_num_bytes) {
-                    Ok(at) => {
+                match shared.allocate(disk_num_bytes) {
+                    Ok(space) => {
                         add(&counters.pieces_compressed, 1);
                         // The source is not needed any more; the copy is.
                         self.snapshot = Bytes::new();
@@ -105,7 +108,7 @@ impl<V: Volume> Piece<V> {
                             permit
                         });
                         let stored = StoredExtent {
-                            at,
+                            at: space.at(),
                             disk_num_bytes,
                             codec: Some(codec),
                         };
@@ -115,6 +118,7 @@ impl<V: Volume> Piece<V> {
                             claim,
                             pages: smallvec![pages],
                             permits,
+                            space: Some(space),
                         };
                         shared.submit_extent(&self.inode, on_way, stored, data, checksums);
                     }
@@ -142,6 +146,7 @@ impl<V: Volume> Piece<V> {
                     claim,
                     pages: smallvec![pages],
                     permits: permit.into_iter().collect(),
+                    space: None,
                 };
                 shared.submit_inline(&self.inode, on_way, codec, data, self.data_len);
             }
@@ -182,12 +187,17 @@ impl<V: Volume> Piece<V> {
 }
 
 impl<V: Volume> Shared<V> {
+    fn allocate(&self, num_bytes: u64) -> VolumeResult<Unrecorded<V>> {
+        let at = self.volume.allocate(num_bytes)?;
+        Ok(Unrecorded::new(&self.volume, at, num_bytes))
+    }
+
     fn submit_run(self: &Arc<Self>, run: Option<RawRun<V>>) {
         let Some(run) = run else { return };
         let _books = self.books.read();
         let bytes: usize = run.parts.iter().map(|part| part.data.len()).sum();
-        match self.volume.allocate(bytes as u64) {
-            Ok(at) => self.submit_parts(&run.inode, run.parts, at),
+        match self.allocate(bytes as u64) {
+            Ok(space) => self.submit_parts(&run.inode, run.parts, space),
             // If there is no room for it in one place, there may be for its parts.
             Err(_) => {
                 for part in run.parts {
@@ -206,11 +216,11 @@ impl<V: Volume> Shared<V> {
         loop {
             let whole = rest.data.len() as u64;
             let len = whole.min(most);
-            match self.volume.allocate(len) {
-                Ok(at) if len == whole => return self.submit_parts(inode, vec![rest], at),
-                Ok(at) => {
+            match self.allocate(len) {
+                Ok(space) if len == whole => return self.submit_parts(inode, vec![rest], space),
+                Ok(space) => {
                     let part = rest.split_to(len, sector);
-                    self.submit_parts(inode, vec![part], at);
+                    self.submit_parts(inode, vec![part], space);
                 }
                 Err(error) if error.kind() == VolumeErrorKind::NoSpace && len > sector => {
                     most = (len / 2).next_multiple_of(sector);
@@ -225,7 +235,12 @@ impl<V: Volume> Shared<V> {
         self.give_up(inode, claim, pages, &error.to_string(), kind);
     }
 
-    fn submit_parts(self: &Arc<Self>, inode: &Arc<Inode>, parts: Vec<RawPart<V>>, at: V::Locator) {
+    fn submit_parts(
+        self: &Arc<Self>,
+        inode: &Arc<Inode>,
+        parts: Vec<RawPart<V>>,
+        space: Unrecorded<V>,
+    ) {
         let mut checksums = BytesMut::new();
         let mut buffers = SmallVec::with_capacity(parts.len());
         let mut permits = SmallVec::new();
@@ -243,7 +258,7 @@ impl<V: Volume> Shared<V> {
         }
         if let Some(claim) = whole {
             let stored = StoredExtent {
-                at,
+                at: space.at(),
                 disk_num_bytes: buffers.iter().map(|b: &Bytes| b.len() as u64).sum(),
                 codec: None,
             };
@@ -251,6 +266,7 @@ impl<V: Volume> Shared<V> {
                 claim,
                 pages,
                 permits,
+                space: Some(space),
             };
             self.submit_extent(inode, on_way, stored, buffers, checksums.freeze());
         }
@@ -304,6 +320,7 @@ impl<V: Volume> Shared<V> {
             claim,
             pages,
             permits,
+            space,
         } = on_way;
         let range = claim.range();
         let handle = inode.ordered.add(range.clone(), disk_num_bytes, ());
@@ -315,6 +332,7 @@ impl<V: Volume> Shared<V> {
             ordered,
             handle,
             what,
+            space,
             pages,
             permits,
         });

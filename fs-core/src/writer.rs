@@ -20,6 +20,7 @@ use crate::shared::Shared;
 use crate::stats::add;
 use crate::sync::{Arc, AtomicU64, Condvar, Duration, Mutex, MutexGuard, Ordering, thread};
 use crate::under_writeback::UnderWriteback;
+use crate::unrecorded::Unrecorded;
 use crate::volume::{FileExtent, Volume, VolumeError};
 
 /// Bytes that one vectored write gathers at most.
@@ -42,6 +43,8 @@ pub(crate) struct WriteJob<V: Volume> {
     pub(crate) ordered: Ordered,
     pub(crate) handle: OrderedHandle<(), WriteFailure>,
     pub(crate) what: Submitted<V>,
+    /// Dropped behind `ordered`: what is given back while it is still promised counts twice.
+    pub(crate) space: Option<Unrecorded<V>>,
     /// Given back when the bytes need no memory any more.
     pub(crate) permits: SmallVec<[Permit; 1]>,
 }
@@ -320,6 +323,7 @@ impl<V: Volume> WriteJob<V> {
             ordered,
             handle,
             what,
+            space,
             pages,
             permits,
         } = self;
@@ -331,17 +335,19 @@ impl<V: Volume> WriteJob<V> {
         if written.is_ok() {
             shared.observe(inode.id, &range, PipelineStep::Written);
         }
-        let place = match &what {
-            Submitted::Extent { extent, .. } => Some(extent.stored),
-            Submitted::Inline { .. } => None,
-        };
         let covered = match &what {
             Submitted::Extent { extent, .. } => extent.num_bytes,
             Submitted::Inline { ram_bytes, .. } => *ram_bytes,
         };
         let books = shared.books.read();
         let result = written.and_then(|()| match what {
-            Submitted::Extent { extent, .. } => shared.volume.insert_extent(inode.id, extent),
+            Submitted::Extent { extent, .. } => {
+                let insert = || shared.volume.insert_extent(inode.id, extent);
+                match space {
+                    Some(space) => space.enter(insert),
+                    None => insert(),
+                }
+            }
             Submitted::Inline {
                 data,
                 codec,
@@ -363,9 +369,6 @@ impl<V: Volume> WriteJob<V> {
                 drop(books);
             }
             Err(error) => {
-                if let Some(place) = place {
-                    shared.volume.release(place.at, place.disk_num_bytes);
-                }
                 let failure = shared.failed(&inode, range, &error.to_string(), error.kind().into());
                 pages.into_iter().for_each(UnderWriteback::end);
                 handle.settle(ordered, Err(failure));

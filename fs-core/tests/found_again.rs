@@ -4,10 +4,15 @@
 mod support;
 
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use bytes::Bytes;
 use compress::{Codec, CodecId, Compressor, Decompressor, Error, Registry, Zstd};
-use fs_core::MemoryVolume;
+use fs_core::{DataSpace, FileType, Filesystem, MemoryVolume, Policy};
 use support::gate::within;
+use support::hooked::{Call, Hooked};
 use support::*;
 
 /// Zstandard that panics instead of compressing.
@@ -57,6 +62,53 @@ fn what_a_codec_panicked_over_was_lost() {
             fs.drop_caches();
             assert!(content(&fs, id) == text(len));
             assert!(fs.stats().raw_codec_error > 0);
+            fs.unmount().unwrap();
+        }
+    });
+}
+
+/// A volume panicked while data was written, and the space that the data was to have was nobody's from
+/// then on. Guard: `Drop` of `Unrecorded`.
+#[test]
+fn space_was_lost_when_a_volume_panicked() {
+    within(30, || {
+        for (policy, direct) in [
+            (Policy::Never, false),
+            (Policy::Always(ZSTD), false),
+            (Policy::Never, true),
+        ] {
+            let armed = Arc::new(AtomicBool::new(false));
+            let panics = Arc::clone(&armed);
+            let hook = move |call| {
+                let now = matches!(call, Call::Write) && panics.swap(false, SeqCst);
+                assert!(!now, "injected panic of the volume");
+                true
+            };
+            let volume = Hooked::new(MemoryVolume::new(4 << 20), hook);
+            let fs = Filesystem::builder(volume).policy(policy).build().unwrap();
+            let new = inode(FileType::Regular);
+            let id = fs.create(fs.root(), b"a", &new).unwrap();
+            let file = fs.open(id).unwrap();
+            armed.store(true, SeqCst);
+            if direct {
+                let bytes = Bytes::from(noise(100 << 10, 1));
+                let write = || file.write_direct(0, &bytes);
+                assert!(catch_unwind(AssertUnwindSafe(write)).is_err());
+            } else {
+                file.write(0, &text(100 << 10)).unwrap();
+                assert!(file.fsync().is_err());
+            }
+            assert!(!armed.load(SeqCst));
+            assert_eq!(
+                fs.volume().inner.bytes_allocated(),
+                0,
+                "{policy:?} {direct}"
+            );
+            // All of it can be had.
+            let rest = fs.volume().inner.data_available();
+            file.write(0, &noise(rest as usize, 2)).unwrap();
+            file.fsync().unwrap();
+            drop(file);
             fs.unmount().unwrap();
         }
     });

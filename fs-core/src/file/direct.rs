@@ -8,6 +8,7 @@ use readpath::ReadContents;
 use super::File;
 use crate::error::{Error, ErrorKind};
 use crate::sync::Ordering;
+use crate::unrecorded::Unrecorded;
 use crate::volume::{FileExtent, StoredExtent, Volume};
 use crate::writeback::MAX_CLAIM;
 
@@ -78,6 +79,8 @@ impl<V: Volume> File<V> {
         let at = volume
             .allocate(num_bytes)
             .map_err(Error::volume("allocating"))?;
+        // Dropped behind what is allocated.
+        let space = Unrecorded::new(volume, at, num_bytes);
         let allocated = reservation.allocate(num_bytes);
         drop(books);
         let checksums = volume.checksum(&bytes);
@@ -97,13 +100,13 @@ impl<V: Volume> File<V> {
         // What it replaces may be another file's before it has left the cache.
         let range = file_offset..file_offset + num_bytes;
         let _held_off = self.inode.mapping.hold_off(range.clone());
-        let recorded = written.and_then(|()| volume.insert_extent(self.inode.id, extent));
+        let recorded =
+            written.and_then(|()| space.enter(|| volume.insert_extent(self.inode.id, extent)));
         // Also where it failed: what is on the device is not known then.
         self.inode.mapping.invalidate(range);
         match recorded {
             Ok(()) => allocated.commit(),
             Err(error) => {
-                volume.release(at, num_bytes);
                 // Before others compare the books.
                 drop(allocated);
                 return Err(Error::volume("writing past the cache")(error));
