@@ -20,7 +20,8 @@ const MAX_PREALLOC: u64 = FOLIO_SIZE;
 const MAPS_AT_ONCE: u64 = 64 << 20;
 
 impl<V: Volume> File<V> {
-    /// Sets the size: a larger one adds a hole, a smaller one drops what lies behind it.
+    /// Sets the size: a larger one adds a hole, a smaller one drops what lies behind it, and the same
+    /// one what was preallocated there.
     ///
     /// # Errors
     ///
@@ -42,10 +43,14 @@ impl<V: Volume> File<V> {
             self.inode.touch();
             return Ok(());
         }
-        if size == old {
-            return Ok(());
-        }
         let dropped = size.next_multiple_of(PAGE_SIZE)..MAX_SIZE;
+        if size == old {
+            // There may be preallocated space behind the end, of which that is the way to be rid.
+            let maps = self.maps(dropped.clone())?;
+            if maps.iter().all(|map| map.kind == ExtentKind::Hole) {
+                return Ok(());
+            }
+        }
         // Nothing that is on its way may enter the trees behind the new end.
         self.shared
             .wait_range(&self.inode, dropped.clone(), Until::Clean);
