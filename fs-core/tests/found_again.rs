@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use bytes::Bytes;
 use compress::{Codec, CodecId, Compressor, Decompressor, Error, Registry, Zstd};
-use fs_core::{DataSpace, FileType, Filesystem, MemoryVolume, Policy};
-use support::gate::within;
+use fs_core::{DataSpace, FileType, Filesystem, MemoryVolume, PipelineStep, Policy};
+use support::gate::{gated, sleep, within};
 use support::hooked::{Call, Hooked};
 use support::*;
 
@@ -129,4 +129,37 @@ fn preallocated_space_behind_the_end_could_not_be_given_back() {
     assert_eq!(fs.volume().bytes_allocated(), before);
     drop(file);
     fs.unmount().unwrap();
+}
+
+/// A small file was on its way into the tree and grew. If it was faster it was kept out of the tree, so
+/// the same calls put what came next at one place or the other. Guard: `File::settle_head`.
+#[test]
+fn where_a_file_lies_depended_on_how_fast_it_grew() {
+    within(30, || {
+        let grows: [fn(&fs_core::File<MemoryVolume>); 3] = [
+            |file| file.write(1000, &noise(20_000, 2)).unwrap(),
+            |file| file.write(20_000, &noise(20_000, 2)).unwrap(),
+            |file| file.set_size(20_000).unwrap(),
+        ];
+        for grow in grows {
+            let (fs, gate) = gated(MemoryVolume::new(u64::MAX));
+            let id = new_file(&fs, "a");
+            let file = fs.open(id).unwrap();
+            file.write(0, &text(1000)).unwrap();
+            gate.shut(PipelineStep::MadeInline, id.ino);
+            file.sync_range(0..u64::MAX, false).unwrap();
+            gate.wait_inside();
+            std::thread::scope(|scope| {
+                scope.spawn(|| grow(&file));
+                sleep(100);
+                gate.open();
+            });
+            file.fsync().unwrap();
+            let stats = fs.stats();
+            assert_eq!((stats.pieces_inline, stats.raw_outgrown), (1, 0));
+            assert_eq!(content(&fs, id)[..1000], text(1000)[..]);
+            drop(file);
+            fs.unmount().unwrap();
+        }
+    });
 }

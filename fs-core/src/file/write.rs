@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use delalloc::{Reservation, Space, SyncMode};
-use extent_tree::RangeGuard;
+use extent_tree::{RangeGuard, Select, StateBits};
 use pagecache::{Error as CacheError, FOLIO_SIZE, MissingPages, PAGE_SIZE};
 use readpath::ExtentKind;
 
@@ -52,6 +52,7 @@ impl<V: Volume> File<V> {
         let end = self.end_of(offset, max_len)?;
         let guard = self.lock_to_write(offset..end);
         self.drop_lost_tail(end)?;
+        self.settle_head(end);
         self.pin_tail(offset)?;
         let mut at = offset;
         while at < end {
@@ -223,6 +224,21 @@ impl<V: Volume> File<V> {
         let mut bytes = vec![0; tail as usize];
         self.read_exact(page, &mut bytes)?;
         self.put(page, &bytes)
+    }
+
+    /// Before a file of a sector grows beyond that, waits for what of it is on its way: whether it may
+    /// stay in the tree depends on the size, and is not to depend on which of the two is faster.
+    pub(super) fn settle_head(&self, end: u64) {
+        let sector = u64::from(self.shared.limits.sector_size);
+        if end <= sector || self.size() > sector {
+            return;
+        }
+        let head = 0..PAGE_SIZE;
+        let on_way = Select::any(StateBits::IN_FLIGHT | StateBits::ORDERED);
+        if self.inode.delalloc.tree().count_where(head.clone(), on_way) > 0 {
+            let _hurry = self.shared.writer.hurry();
+            self.inode.mapping.wait_writeback(head);
+        }
     }
 
     /// Before the file grows to `end` for the first time since it was loaded, drops what extents there
