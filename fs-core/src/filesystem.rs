@@ -181,6 +181,10 @@ impl<V: Volume> Filesystem<V> {
     ///
     /// Those of the volume.
     pub fn set_attrs(&self, id: InodeId, set: &SetAttrs) -> Result<(), Error> {
+        self.shared.with_room(|| self.try_set_attrs(id, set))
+    }
+
+    fn try_set_attrs(&self, id: InodeId, set: &SetAttrs) -> Result<(), Error> {
         let volume = &self.shared.volume;
         let _attrs = self.shared.attrs.lock();
         let changed = volume.attrs(id).and_then(|mut attrs| {
@@ -203,6 +207,10 @@ impl<V: Volume> Filesystem<V> {
     /// Those of the volume.
     pub fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
         self.shared.will_change(600 + 2 * name.len() as u64);
+        self.shared.with_room(|| self.try_create(dir, name, new))
+    }
+
+    fn try_create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
         let volume = &self.shared.volume;
         let inherits = matches!(new.file_type, FileType::Regular | FileType::Directory);
         let inherited = match inherits {
@@ -300,9 +308,11 @@ impl<V: Volume> Filesystem<V> {
     pub fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> Result<(), Error> {
         // Four items, and an inode that may be of a commit long ago, whose leaf is copied.
         self.shared.will_change(1200 + 3 * name.len() as u64);
-        let _attrs = self.shared.attrs.lock();
-        let linked = self.shared.volume.link(id, dir, name);
-        linked.map_err(Error::volume("linking"))
+        self.shared.with_room(|| {
+            let _attrs = self.shared.attrs.lock();
+            let linked = self.shared.volume.link(id, dir, name);
+            linked.map_err(Error::volume("linking"))
+        })
     }
 
     /// Where a symlink leads.
@@ -333,8 +343,10 @@ impl<V: Volume> Filesystem<V> {
     pub fn set_xattr(&self, id: InodeId, name: &[u8], value: &[u8]) -> Result<(), Error> {
         self.shared
             .will_change(100 + (name.len() + value.len()) as u64);
-        let set = self.shared.volume.set_xattr(id, name, value);
-        set.map_err(Error::volume("setting an extended attribute"))
+        self.shared.with_room(|| {
+            let set = self.shared.volume.set_xattr(id, name, value);
+            set.map_err(Error::volume("setting an extended attribute"))
+        })
     }
 
     /// Opens a regular file.
@@ -366,7 +378,7 @@ impl<V: Volume> Filesystem<V> {
         let mut result = drained.map_err(|error| Error::Config(error.to_string()));
         for (inode, reach) in inodes.iter().zip(reaches) {
             shared.wait_range(inode, WHOLE_FILE, Until::Written);
-            let stored = shared.store_attrs(inode, &reach);
+            let stored = shared.with_room(|| shared.store_attrs(inode, &reach));
             // One at a time: what is told together is told of one only.
             if result.is_ok() {
                 result = inode.failures.lock().check_untold(inode.id);

@@ -169,6 +169,22 @@ impl<V: Volume> Shared<V> {
         self.volume.commit().map_err(Error::volume("committing"))
     }
 
+    /// Tries a change of metadata again after a commit if there is no room for it: then it is known what
+    /// the changes before really take. The caller has no lock but that of a
+    /// range.
+    pub(crate) fn with_room<T>(
+        &self,
+        mut change: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match change() {
+            Err(error) if error.kind() == ErrorKind::NoSpace => {
+                self.commit()?;
+                change()
+            }
+            done => done,
+        }
+    }
+
     /// Something of it became dirty: its age begins, if anybody asks for that.
     pub(crate) fn grows_old(&self, inode: &Inode) {
         if self.flusher.background.is_some() && inode.dirty_since.load(Ordering::Relaxed) == 0 {

@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use bytes::Bytes;
 use compress::{Codec, CodecId, Compressor, Decompressor, Error, Registry, Zstd};
-use fs_core::{DataSpace, FileType, Filesystem, MemoryVolume, PipelineStep, Policy};
+use fs_core::{
+    DataSpace, FileType, Filesystem, InodeStore, MemoryVolume, PipelineStep, Policy, SetAttrs,
+};
 use support::gate::{gated, sleep, within};
 use support::hooked::{Call, Hooked};
 use support::*;
@@ -162,4 +164,41 @@ fn where_a_file_lies_depended_on_how_fast_it_grew() {
             fs.unmount().unwrap();
         }
     });
+}
+
+/// There was no room for metadata until the next commit, and whoever made a name or changed attributes was
+/// told that there is none at all. Guard: `Shared::with_room`.
+#[test]
+fn no_room_before_a_commit_was_taken_for_none_at_all() {
+    let full = Arc::new(AtomicBool::new(false));
+    let is_full = Arc::clone(&full);
+    let hook = move |call| match call {
+        Call::Change => !is_full.load(SeqCst),
+        Call::Committed => {
+            is_full.store(false, SeqCst);
+            true
+        }
+        _ => true,
+    };
+    let volume = Hooked::new(MemoryVolume::new(u64::MAX), hook);
+    let fs = Filesystem::builder(volume).build().unwrap();
+    full.store(true, SeqCst);
+    let id = fs
+        .create(fs.root(), b"a", &inode(FileType::Regular))
+        .unwrap();
+    full.store(true, SeqCst);
+    fs.link(id, fs.root(), b"b").unwrap();
+    full.store(true, SeqCst);
+    fs.set_xattr(id, b"user.a", b"1").unwrap();
+    full.store(true, SeqCst);
+    fs.set_attrs(id, &SetAttrs::default()).unwrap();
+    let file = fs.open(id).unwrap();
+    file.write(0, &noise(10_000, 1)).unwrap();
+    full.store(true, SeqCst);
+    file.fsync().unwrap();
+    assert_eq!(fs.volume().inner.attrs(id).unwrap().size, 10_000);
+    file.write(10_000, &noise(10_000, 1)).unwrap();
+    full.store(true, SeqCst);
+    fs.sync().unwrap();
+    assert_eq!(fs.volume().inner.attrs(id).unwrap().size, 20_000);
 }

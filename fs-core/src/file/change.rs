@@ -55,7 +55,8 @@ impl<V: Volume> File<V> {
         // Nothing that is on its way may enter the trees behind the new end.
         self.shared
             .wait_range(&self.inode, dropped.clone(), Until::Clean);
-        self.shared.cut(&self.inode, size, dropped)
+        let cut = || self.shared.cut(&self.inode, size, dropped.clone());
+        self.shared.with_room(cut)
     }
 
     /// Makes a range read as zeroes and gives its space back, where whole pages of it have any. The
@@ -89,17 +90,20 @@ impl<V: Volume> File<V> {
         };
         let whole = range.start.next_multiple_of(PAGE_SIZE)..end;
         if whole.start < whole.end {
-            // Or else preallocated space of the window, given up for a write meanwhile, comes back here.
-            let _books = self.shared.books.read();
-            // What is dropped may be another file's before it has left the cache.
-            let _held_off = self.inode.mapping.hold_off(whole.clone());
-            let dropped = self
-                .shared
-                .volume
-                .drop_extents(self.inode.id, whole.clone());
-            dropped.map_err(Error::volume("punching a hole"))?;
-            self.inode.mapping.discard(whole.clone());
-            self.inode.touch();
+            self.shared.with_room(|| {
+                // Or else preallocated space of the window, given up for a write meanwhile, comes back here.
+                let _books = self.shared.books.read();
+                // What is dropped may be another file's before it has left the cache.
+                let _held_off = self.inode.mapping.hold_off(whole.clone());
+                let dropped = self
+                    .shared
+                    .volume
+                    .drop_extents(self.inode.id, whole.clone());
+                dropped.map_err(Error::volume("punching a hole"))?;
+                self.inode.mapping.discard(whole.clone());
+                self.inode.touch();
+                Ok(())
+            })?;
         }
         let range = range.start.min(size)..range.end.min(size);
         let before = range.start..range.end.min(whole.start);

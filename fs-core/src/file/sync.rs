@@ -21,7 +21,8 @@ impl<V: Volume> File<V> {
         let reach = self.inode.reach();
         self.shared
             .wait_range(&self.inode, WHOLE_FILE, Until::Written);
-        let stored = self.shared.store_attrs(&self.inode, &reach);
+        let shared = &self.shared;
+        let stored = shared.with_room(|| shared.store_attrs(&self.inode, &reach));
         let committed = self.shared.commit();
         self.told().and(stored).and(committed)
     }

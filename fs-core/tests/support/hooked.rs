@@ -33,6 +33,10 @@ pub(crate) enum Call {
     SmallSectors,
     /// An inode is to be freed.
     Free,
+    /// A change of names or attributes is to be made.
+    Change,
+    /// Everything was made durable.
+    Committed,
 }
 
 impl Call {
@@ -55,6 +59,16 @@ impl Hooked {
         let asks = Box::new(asks);
         Self { inner, asks }
     }
+
+    fn room(&self) -> VolumeResult<()> {
+        match (self.asks)(Call::Change) {
+            true => Ok(()),
+            false => Err(VolumeError::new(
+                VolumeErrorKind::NoSpace,
+                "no room for metadata",
+            )),
+        }
+    }
 }
 
 impl InodeStore for Hooked {
@@ -65,6 +79,7 @@ impl InodeStore for Hooked {
         self.inner.attrs(id)
     }
     fn put_attrs(&self, id: InodeId, attrs: &Attrs) -> VolumeResult<()> {
+        self.room()?;
         self.inner.put_attrs(id, attrs)
     }
     fn read_link(&self, id: InodeId) -> VolumeResult<Bytes> {
@@ -93,9 +108,11 @@ impl Namespace for Hooked {
         self.inner.read_dir(dir, after, max)
     }
     fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> VolumeResult<InodeId> {
+        self.room()?;
         self.inner.create(dir, name, new)
     }
     fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> VolumeResult<()> {
+        self.room()?;
         self.inner.link(id, dir, name)
     }
     fn unlink(&self, dir: InodeId, name: &[u8]) -> VolumeResult<Unlinked> {
@@ -108,6 +125,7 @@ impl XattrStore for Hooked {
         self.inner.xattrs(id)
     }
     fn set_xattr(&self, id: InodeId, name: &[u8], value: &[u8]) -> VolumeResult<()> {
+        self.room()?;
         self.inner.set_xattr(id, name, value)
     }
 }
@@ -185,7 +203,9 @@ impl DataIo for Hooked {
 
 impl Commit for Hooked {
     fn commit(&self) -> VolumeResult<()> {
-        self.inner.commit()
+        let committed = self.inner.commit();
+        (self.asks)(Call::Committed);
+        committed
     }
 }
 
