@@ -202,3 +202,26 @@ fn no_room_before_a_commit_was_taken_for_none_at_all() {
     fs.sync().unwrap();
     assert_eq!(fs.volume().inner.attrs(id).unwrap().size, 20_000);
 }
+
+/// Two writers with one thread waited for each other's bytes of the budget. Guard: whoever waits in
+/// `Budget::acquire_helping` lends a hand, and takes all that a claim needs at once.
+#[test]
+fn two_writers_with_one_thread_waited_for_each_other() {
+    within(60, || {
+        let fs = builder(MemoryVolume::new(u64::MAX)).threads(1).build();
+        let fs = fs.unwrap();
+        std::thread::scope(|scope| {
+            for name in ["a", "b", "c"] {
+                let file = fs.open(new_file(&fs, name)).unwrap();
+                scope.spawn(move || {
+                    let data = text(1 << 20);
+                    for n in 0..40 {
+                        file.write(n << 20, &data).unwrap();
+                    }
+                    file.fsync().unwrap();
+                });
+            }
+        });
+        fs.unmount().unwrap();
+    });
+}
