@@ -88,8 +88,8 @@ fn crowded(size: u64) -> Volume {
 fn fill(volume: &Volume, each: &mut dyn FnMut(u64)) -> Vec<u64> {
     let mut inodes = Vec::new();
     let mut refused = 0;
-    while refused < 3 {
-        let made = create(volume, &format!("{}", inodes.len() + refused)).and_then(|ino| {
+    for name in 0.. {
+        let made = create(volume, &format!("{name}")).and_then(|ino| {
             volume.set_xattr(FS, ino, b"user.x", &[7; 2000])?;
             Ok(ino)
         });
@@ -97,11 +97,15 @@ fn fill(volume: &Volume, each: &mut dyn FnMut(u64)) -> Vec<u64> {
             Ok(ino) => {
                 inodes.push(ino);
                 each(ino);
+                refused = 0;
             }
             Err(error) => {
                 assert!(matches!(error, Error::NoSpace { .. }), "{error}");
-                refused += 1;
                 volume.commit().unwrap();
+                refused += 1;
+                if refused == 2 {
+                    break;
+                }
             }
         }
     }
@@ -170,6 +174,22 @@ fn data_here_and_there_took_more_room_than_was_left() {
     }
     volume.commit().unwrap();
     assert!(refused < 1000, "{refused}");
+}
+
+/// On a volume that had no room for more names nothing could be cut either, so it stayed that way. Guard:
+/// `check_some_room` in `change_inode` and `drop_extents`.
+#[test]
+fn a_volume_without_room_for_names_could_not_be_relieved() {
+    let volume = volume(48 << 20);
+    let ino = create(&volume, "data").unwrap();
+    write(&volume, ino, 0, &Bytes::from(vec![1; 1 << 20])).unwrap();
+    while volume.allocate(1 << 20).is_ok() {}
+    fill(&volume, &mut |_| ());
+    let before = volume.data_available();
+    volume.change_inode(FS, ino, |item| item.size = 0).unwrap();
+    volume.drop_extents(FS, ino, 0..1 << 20).unwrap();
+    volume.commit().unwrap();
+    assert!(volume.data_available() >= before + (1 << 20));
 }
 
 /// Names were made in a directory that has none, and of an inode that has none: both would be lost, and

@@ -33,7 +33,7 @@ pub struct NewExtent {
 impl State {
     /// Takes contiguous space for data, but leaves enough for the metadata.
     pub(crate) fn allocate_data(&mut self, len: u64) -> Result<Bytenr> {
-        self.check_writable()?;
+        self.check_some_room()?;
         let sector = u64::from(self.engine.storage.geometry().sectorsize);
         if len == 0 || !len.is_multiple_of(sector) {
             return Err(Error::Invalid {
@@ -42,14 +42,6 @@ impl State {
             });
         }
         let wanted = self.metadata_wanted();
-        let available = self.metadata_available();
-        if wanted > available {
-            return Err(Error::NoSpace {
-                what: "metadata",
-                wanted,
-                available,
-            });
-        }
         self.engine.space.keep_for_metadata(wanted);
         self.engine.space.allocate(Kind::Data, len)
     }
@@ -110,7 +102,7 @@ impl State {
         compression: u8,
         ram_bytes: u64,
     ) -> Result<()> {
-        self.check_room()?;
+        self.check_some_room()?;
         let sector = u64::from(self.engine.storage.geometry().sectorsize);
         if data.is_empty() || data.len() as u64 >= sector || ram_bytes > sector {
             return Err(Error::TooLarge {

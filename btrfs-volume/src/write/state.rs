@@ -68,19 +68,40 @@ impl State {
         }
     }
 
+    /// Before a change that makes metadata: leaves some room for data that is promised and comes yet.
+    ///
     /// # Errors
-    /// [`Error::ReadOnly`]; [`Error::NoSpace`] if the commit could run out of metadata space.
+    /// As [`check_some_room`](Self::check_some_room).
     pub(crate) fn check_room(&mut self) -> Result<()> {
         self.check_writable()?;
         let changed = self.most_changed();
-        if self
-            .room_checked_at
-            .is_some_and(|at| changed < at + ROOM_STEP)
-        {
+        if self.room_checked(changed) {
             return Ok(());
         }
-        // Data that is promised comes yet, and cannot be refused.
-        let wanted = self.metadata_wanted() + 2 * ROOM_STEP + ROOM_BASE;
+        self.room_for(self.metadata_wanted() + 2 * ROOM_STEP + ROOM_BASE)?;
+        self.room_checked_at = Some(changed);
+        Ok(())
+    }
+
+    /// Before any other change: what is promised, or gives space back, may take the last of the room.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`]; [`Error::NoSpace`] if the commit could run out of metadata space.
+    pub(crate) fn check_some_room(&self) -> Result<()> {
+        self.check_writable()?;
+        if self.room_checked(self.most_changed()) {
+            return Ok(());
+        }
+        self.room_for(self.metadata_wanted())
+    }
+
+    /// Whether there was room when almost as much had been changed.
+    fn room_checked(&self, changed: u64) -> bool {
+        self.room_checked_at
+            .is_some_and(|at| changed < at + ROOM_STEP)
+    }
+
+    fn room_for(&self, wanted: u64) -> Result<()> {
         let available = self.metadata_available();
         if wanted > available {
             return Err(Error::NoSpace {
@@ -89,12 +110,11 @@ impl State {
                 available,
             });
         }
-        self.room_checked_at = Some(changed);
         Ok(())
     }
 
     /// Bytes of metadata that there is room for.
-    pub(crate) fn metadata_available(&self) -> u64 {
+    fn metadata_available(&self) -> u64 {
         let space = &self.engine.space;
         space.free(Kind::Metadata) + space.unallocated() / 2
     }

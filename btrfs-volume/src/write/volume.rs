@@ -226,7 +226,7 @@ impl Volume {
         change: impl FnOnce(&mut InodeItem),
     ) -> Result<()> {
         let mut state = self.state()?;
-        state.check_room()?;
+        state.check_some_room()?;
         change(&mut state.inode_mut(tree, ino)?.item);
         Ok(())
     }
@@ -290,7 +290,7 @@ impl Volume {
     /// [`Error::NoInode`].
     pub fn drop_extents(&self, tree: u64, ino: u64, range: Range<u64>) -> Result<()> {
         let mut state = self.state()?;
-        state.check_room()?;
+        state.check_some_room()?;
         state.drop_extents(tree, ino, range)
     }
 
