@@ -281,3 +281,50 @@ fn a_file_that_could_not_be_made_stayed_without_a_name() {
     }
     assert!(failed > 2, "{failed}");
 }
+
+/// Does not grow beyond some size.
+#[derive(Debug)]
+struct Bounded {
+    inner: MemDevice,
+    most: u64,
+}
+
+impl BlockDevice for Bounded {
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.inner.read_at(offset, buf)
+    }
+    fn write_vectored_at(&self, offset: u64, bufs: &[io::IoSlice<'_>]) -> io::Result<()> {
+        self.inner.write_vectored_at(offset, bufs)
+    }
+    fn flush(&self) -> io::Result<()> {
+        self.inner.flush()
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.inner.size()
+    }
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        match size > self.most {
+            true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
+            false => self.inner.set_size(size),
+        }
+    }
+}
+
+/// A device could not grow any more, and the next commit said that it had: no kernel takes a volume that is
+/// longer than its device. Guard: `set_size` comes first in `Space::add_chunk`.
+#[test]
+fn a_volume_was_longer_than_its_device() {
+    let device = Arc::new(Bounded {
+        inner: MemDevice::new(0),
+        most: 200 << 20,
+    });
+    let volume = Volume::mkfs(device.clone(), &MkfsOptions::default()).unwrap();
+    let mut refused = 0;
+    while refused < 3 {
+        refused += usize::from(volume.allocate(4 << 20).is_err());
+    }
+    create(&volume, "a").unwrap();
+    volume.commit().unwrap();
+    let total = volume.committed().superblock().total_bytes;
+    assert!(total <= device.size().unwrap(), "{total}");
+}

@@ -289,21 +289,23 @@ impl Space {
             .groups
             .last_key_value()
             .map_or(FIRST_LOGICAL, |(&start, group)| start + group.length);
-        for &stripe in &stripes {
-            self.device.insert(stripe..stripe + length);
-        }
         if self.grows {
-            let end = self.device.iter().next_back().map_or(0, |range| range.end);
-            self.total_bytes = self.total_bytes.max(end);
+            let end = stripes.iter().map(|stripe| stripe + length).max();
+            let total_bytes = self.total_bytes.max(end.unwrap_or(0));
+            // First: a volume must not count on what its device does not have.
             self.storage
                 .device()
-                .set_size(self.total_bytes)
+                .set_size(total_bytes)
                 .map_err(|source| Error::Io {
                     op: "resize",
                     offset: 0,
-                    len: self.total_bytes,
+                    len: total_bytes,
                     source,
                 })?;
+            self.total_bytes = total_bytes;
+        }
+        for &stripe in &stripes {
+            self.device.insert(stripe..stripe + length);
         }
         let mut whole = RangeSet::default();
         whole.insert(start..start + length);
