@@ -217,14 +217,27 @@ fn what_has_no_name_got_others() {
     assert!(matches!(linked, Err(Error::NoInode { ino, .. }) if ino == file));
 }
 
-/// Fails to read once some reads have been done.
+/// Fails when it is told to.
 #[derive(Debug)]
-struct Unreadable {
+struct Faulty {
     inner: MemDevice,
     reads_left: AtomicUsize,
+    largest: u64,
+    flushes: AtomicBool,
 }
 
-impl BlockDevice for Unreadable {
+impl Faulty {
+    fn new(largest: u64) -> Arc<Self> {
+        Arc::new(Self {
+            inner: MemDevice::new(0),
+            reads_left: AtomicUsize::new(usize::MAX),
+            largest,
+            flushes: AtomicBool::new(true),
+        })
+    }
+}
+
+impl BlockDevice for Faulty {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         let less = |left: usize| left.checked_sub(1);
         let order = Ordering::Relaxed;
@@ -237,13 +250,19 @@ impl BlockDevice for Unreadable {
         self.inner.write_vectored_at(offset, bufs)
     }
     fn flush(&self) -> io::Result<()> {
-        self.inner.flush()
+        match self.flushes.load(Ordering::Relaxed) {
+            true => self.inner.flush(),
+            false => Err(io::Error::other("not flushed")),
+        }
     }
     fn size(&self) -> io::Result<u64> {
         self.inner.size()
     }
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.inner.set_size(size)
+        match size > self.largest {
+            true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
+            false => self.inner.set_size(size),
+        }
     }
 }
 
@@ -251,10 +270,7 @@ impl BlockDevice for Unreadable {
 /// the place of `next_index` in `create`.
 #[test]
 fn a_file_that_could_not_be_made_stayed_without_a_name() {
-    let device = Arc::new(Unreadable {
-        inner: MemDevice::new(0),
-        reads_left: AtomicUsize::new(usize::MAX),
-    });
+    let device = Faulty::new(u64::MAX);
     let mut options = MkfsOptions::default();
     options.size = Some(64 << 20);
     options.cache_bytes = 0;
@@ -282,42 +298,11 @@ fn a_file_that_could_not_be_made_stayed_without_a_name() {
     assert!(failed > 2, "{failed}");
 }
 
-/// Does not grow beyond some size.
-#[derive(Debug)]
-struct Bounded {
-    inner: MemDevice,
-    most: u64,
-}
-
-impl BlockDevice for Bounded {
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
-        self.inner.read_at(offset, buf)
-    }
-    fn write_vectored_at(&self, offset: u64, bufs: &[io::IoSlice<'_>]) -> io::Result<()> {
-        self.inner.write_vectored_at(offset, bufs)
-    }
-    fn flush(&self) -> io::Result<()> {
-        self.inner.flush()
-    }
-    fn size(&self) -> io::Result<u64> {
-        self.inner.size()
-    }
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        match size > self.most {
-            true => Err(io::Error::from(io::ErrorKind::FileTooLarge)),
-            false => self.inner.set_size(size),
-        }
-    }
-}
-
 /// A device could not grow any more, and the next commit said that it had: no kernel takes a volume that is
 /// longer than its device. Guard: `set_size` comes first in `Space::add_chunk`.
 #[test]
 fn a_volume_was_longer_than_its_device() {
-    let device = Arc::new(Bounded {
-        inner: MemDevice::new(0),
-        most: 200 << 20,
-    });
+    let device = Faulty::new(200 << 20);
     let volume = Volume::mkfs(device.clone(), &MkfsOptions::default()).unwrap();
     let mut refused = 0;
     while refused < 3 {
@@ -327,4 +312,33 @@ fn a_volume_was_longer_than_its_device() {
     volume.commit().unwrap();
     let total = volume.committed().superblock().total_bytes;
     assert!(total <= device.size().unwrap(), "{total}");
+}
+
+/// After a commit that failed, what had been written since the last one read as a hole, or as what was there
+/// before. Guard: `check_readable`.
+#[test]
+fn what_a_failed_commit_lost_read_as_zeroes() {
+    let device = Faulty::new(u64::MAX);
+    let mut options = MkfsOptions::default();
+    options.size = Some(64 << 20);
+    let volume = Volume::mkfs(device.clone(), &options).unwrap();
+    let [old, changed] = ["old", "changed"].map(|name| create(&volume, name).unwrap());
+    let data = Bytes::from(vec![1; 64 << 10]);
+    write(&volume, old, 0, &data).unwrap();
+    write(&volume, changed, 0, &data).unwrap();
+    volume.commit().unwrap();
+    let new = create(&volume, "new").unwrap();
+    for ino in [changed, new] {
+        write(&volume, ino, 0, &data).unwrap();
+    }
+    device.flushes.store(false, Ordering::Relaxed);
+    assert!(volume.commit().is_err());
+    let extents = |ino| volume.extents(InodeId::new(FS, ino), 0..64 << 10);
+    assert_eq!(extents(old).unwrap().len(), 1);
+    for ino in [changed, new] {
+        assert!(matches!(extents(ino), Err(Error::Io { .. })), "inode {ino}");
+    }
+    // Names are those of the last commit, at least.
+    let names = volume.read_dir(InodeId::new(FS, ROOT), 0, 10).unwrap();
+    assert!(names.len() >= 2);
 }

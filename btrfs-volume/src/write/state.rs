@@ -179,6 +179,25 @@ impl State {
         }
     }
 
+    /// A commit that failed leaves neither what the trees were to be nor what is not in them: what a file
+    /// has got since the last one is not known any more, and must not be taken for a hole.
+    fn check_readable(&self, tree: u64, key: &Key) -> Result<()> {
+        let Some(reason) = &self.failed else {
+            return Ok(());
+        };
+        let hot = self.inodes.get(tree, key.objectid);
+        let changed = hot.is_some_and(|hot| hot.item.transid == self.engine.transid);
+        if key.item_type != item_type::EXTENT_DATA || !changed {
+            return Ok(());
+        }
+        Err(Error::Io {
+            op: "read extents",
+            offset: 0,
+            len: 0,
+            source: std::io::Error::other(reason.clone()),
+        })
+    }
+
     /// At most `max` items of `range`, ascending.
     pub(crate) fn collect(
         &mut self,
@@ -186,6 +205,7 @@ impl State {
         range: RangeInclusive<Key>,
         max: usize,
     ) -> Result<Vec<(Key, Bytes)>> {
+        self.check_readable(tree, range.start())?;
         self.flush_inodes();
         let mut out = Vec::new();
         if range.is_empty() {
@@ -225,6 +245,7 @@ impl State {
         tree: u64,
         range: RangeInclusive<Key>,
     ) -> Result<Option<(Key, Bytes)>> {
+        self.check_readable(tree, range.start())?;
         self.flush_inodes();
         if range.is_empty() {
             return Ok(None);
