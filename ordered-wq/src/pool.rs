@@ -175,7 +175,7 @@ impl Pool {
         state.helpers.retain(|other| !Arc::ptr_eq(other, sleeper));
     }
 
-    #[cfg(all(test, shuttle))]
+    #[cfg(all(test, not(loom)))]
     pub(crate) fn napping(&self) -> usize {
         self.owner.core.state.lock().helpers.len()
     }
@@ -356,11 +356,12 @@ impl Drop for Owner {
 
 #[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
+    use std::sync::mpsc;
     use std::thread;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::{OrderedQueue, work};
+    use crate::{Budget, OrderedQueue, work};
 
     /// A pool without threads and a queue of a hundred items, each so slow that it is a run.
     fn slow_items() -> (Pool, OrderedQueue, Arc<AtomicUsize>) {
@@ -398,5 +399,96 @@ mod tests {
         assert!(pool.help());
         assert_eq!(ran.load(Ordering::SeqCst), 4);
         assert_eq!(pool.queued(), 1);
+    }
+
+    fn eventually(is_so: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !is_so() {
+            assert!(start.elapsed() < Duration::from_secs(10), "hangs");
+            thread::yield_now();
+        }
+    }
+
+    /// A thread that naps, and what wakes it.
+    fn nap(pool: &Pool) -> (Arc<Sleeper>, JoinHandle<()>) {
+        let sleeper = Arc::new(Sleeper::default());
+        let (pool, own) = (pool.clone(), Arc::clone(&sleeper));
+        (sleeper, thread::spawn(move || pool.nap(&own)))
+    }
+
+    /// Guarded by `Pool::nap`, which looks for jobs under the lock under which it says that it naps,
+    /// and by its `retain`.
+    #[test]
+    fn a_nap_ends_with_what_was_waited_for_and_not_before() {
+        let pool = Pool::new(0);
+        let naps = [(); 3].map(|()| nap(&pool));
+        eventually(|| pool.napping() == 3);
+        for ((sleeper, thread), left) in naps.into_iter().zip((0..3).rev()) {
+            assert!(!thread.is_finished());
+            sleeper.wake();
+            eventually(|| thread.is_finished());
+            assert_eq!(pool.napping(), left);
+        }
+    }
+
+    /// Guarded by `is_empty` in `Pool::nap`: whoever came with the job had nobody to call.
+    #[test]
+    fn nobody_naps_beside_a_job() {
+        let pool = Pool::new(0);
+        pool.spawn(|| ());
+        let (_sleeper, thread) = nap(&pool);
+        eventually(|| thread.is_finished());
+        assert_eq!(pool.napping(), 0);
+    }
+
+    /// Of two helpers one was called for a job and left, and the other one slept on. Guarded by
+    /// `Pool::pass_on`.
+    #[test]
+    fn a_call_that_is_passed_on_reaches_the_next() {
+        let pool = Pool::new(0);
+        let naps = [(); 2].map(|()| nap(&pool));
+        eventually(|| pool.napping() == 2);
+        pool.pass_on();
+        assert_eq!(pool.napping(), 2, "there is no job");
+        pool.spawn(|| ());
+        assert_eq!(pool.napping(), 1);
+        pool.pass_on();
+        for (_sleeper, thread) in naps {
+            eventually(|| thread.is_finished());
+        }
+    }
+
+    /// Guarded by the `nap` of `Budget::acquire_helping`, which would do without for the price of a
+    /// processor.
+    #[test]
+    fn who_helps_for_the_budget_naps_where_there_is_no_job() {
+        let pool = Pool::new(0);
+        let budget = Budget::new(1);
+        let held = budget.acquire(1);
+        let (other, asks) = (pool.clone(), budget.clone());
+        let helper = thread::spawn(move || drop(asks.acquire_helping(1, &other)));
+        eventually(|| pool.napping() == 1);
+        drop(held);
+        eventually(|| helper.is_finished());
+    }
+
+    /// Guarded by `workers`, as `Pool::try_new` sets it and `Core::wake_one` asks for it.
+    #[test]
+    fn no_helper_is_called_where_a_worker_will_come() {
+        let pool = Pool::new(1);
+        let (release, held) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel::<()>();
+        pool.spawn(move || {
+            drop(tell);
+            assert!(held.recv().is_err(), "nothing is sent");
+        });
+        assert!(told.recv().is_err(), "the only worker is held up");
+        let (sleeper, thread) = nap(&pool);
+        eventually(|| pool.napping() == 1);
+        pool.spawn(|| ());
+        assert_eq!(pool.napping(), 1);
+        drop(release);
+        sleeper.wake();
+        eventually(|| thread.is_finished());
     }
 }
