@@ -477,3 +477,30 @@ fn flights_that_overlap_hold_up_the_wait_for_good() {
         assert!(rounds < 100);
     });
 }
+
+/// A wait that began within a page waited for a moment at which that page and the next one had both
+/// landed. Guarded by `page` in `wait_in_flight`.
+#[test]
+fn a_wait_from_within_a_page_is_held_up_by_two_pages_in_turn() {
+    let tree = ExtentIoTree::new();
+    let pages = [5 * PAGE_SIZE..6 * PAGE_SIZE, 6 * PAGE_SIZE..7 * PAGE_SIZE];
+    let take_off = |range: &Range<u64>| tree.set_bits(range.clone(), StateBits::IN_FLIGHT).ignore();
+    let land = |range: &Range<u64>| {
+        tree.clear_bits(range.clone(), StateBits::IN_FLIGHT)
+            .ignore()
+    };
+    pages.iter().for_each(take_off);
+    thread::scope(|scope| {
+        let range = pages[0].start + 100..pages[1].end;
+        let waiter = scope.spawn(|| wait_in_flight(&tree, range));
+        eventually(|| tree.sleepers() == 1);
+        land(&pages[0]);
+        eventually(|| tree.sleepers() == 1);
+        take_off(&pages[0]);
+        land(&pages[1]);
+        let left = tree.sleepers();
+        land(&pages[0]);
+        waiter.join().unwrap();
+        assert_eq!(left, 0);
+    });
+}
