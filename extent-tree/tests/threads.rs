@@ -275,3 +275,32 @@ fn whoever_sleeps_is_counted_whatever_for() {
     });
     assert_eq!(tree.sleepers(), 0);
 }
+
+/// Threads that took a range in turns went no faster than each was woken for the next turn. Guarded
+/// by `granted_or_asleep` in `ExtentIoTree::wait_for_grant`: whoever does not say that he sleeps is
+/// never passed.
+#[test]
+fn each_turn_waits_for_a_thread_to_wake() {
+    let tree = ExtentIoTree::new();
+    let (taken, passed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let take_turns = || {
+        while !passed.load(Ordering::SeqCst) && Instant::now() < deadline {
+            let guard = tree.lock(0..10);
+            let turn = taken.fetch_add(1, Ordering::SeqCst);
+            let others_wait = tree.sleepers() > 0;
+            drop(guard);
+            let _guard = tree.lock(0..10);
+            let next = taken.fetch_add(1, Ordering::SeqCst);
+            if others_wait && next == turn + 1 {
+                passed.store(true, Ordering::SeqCst);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(take_turns);
+        }
+    });
+    assert!(passed.into_inner());
+}
