@@ -34,6 +34,7 @@ pub struct Builder<V: Volume> {
     queue_bytes: u64,
     policy: Policy,
     background: Option<Background>,
+    commit_for_room: bool,
     codecs: Registry,
     observer: Option<PipelineObserver>,
 }
@@ -47,6 +48,7 @@ impl<V: Volume> Builder<V> {
             queue_bytes: 32 << 20,
             policy: Policy::Never,
             background: None,
+            commit_for_room: true,
             codecs: Registry::btrfs(),
             observer: None,
         }
@@ -90,6 +92,14 @@ impl<V: Volume> Builder<V> {
     /// alone.
     pub fn background(mut self, background: Option<Background>) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Whether what the volume has no room for is tried again after a commit; it is by default.
+    /// When there is room depends on what has reached the volume so far: where the same calls
+    /// must make the same volume, they do so only without such commits.
+    pub fn commit_for_room(mut self, commit: bool) -> Self {
+        self.commit_for_room = commit;
         self
     }
 
@@ -144,6 +154,7 @@ impl<V: Volume> Builder<V> {
             metadata_due: AtomicU64::new(0),
             claims: AtomicU64::new(0),
             books: RwLock::new(()),
+            commit_for_room: self.commit_for_room,
             whole: RwLock::new(()),
             flusher: Flusher::new(self.background),
             reads: ReadPath::new(

@@ -56,6 +56,7 @@ pub(crate) struct Shared<V: Volume> {
     /// Shared by whoever makes changes that one commit must hold; alone by who commits.
     pub(crate) whole: RwLock<()>,
     pub(crate) flusher: Flusher,
+    pub(crate) commit_for_room: bool,
 }
 
 impl<V: Volume> Shared<V> {
@@ -177,7 +178,7 @@ impl<V: Volume> Shared<V> {
         mut change: impl FnMut() -> Result<T, Error>,
     ) -> Result<T, Error> {
         match change() {
-            Err(error) if error.kind() == ErrorKind::NoSpace => {
+            Err(error) if self.commit_for_room && error.kind() == ErrorKind::NoSpace => {
                 self.commit()?;
                 change()
             }

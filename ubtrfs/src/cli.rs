@@ -76,7 +76,8 @@ IMAGE appears once it is complete; whatever goes wrong before leaves nothing beh
 
 The same DIR gives the same image, whatever --threads and --memory are, if --uuid is given and
 SOURCE_DATE_EPOCH is set: its value (seconds since 1970) then is the time at which everything was
-created and at which its inode was changed.
+created and at which its inode was changed. With a --byte-count that just suffices, packing may
+fail once and succeed another time.
 
 A GLOB of --exclude without '/' is compared with each name, one with '/' with the path below DIR;
 '*' does not match a '/', '**' does; {a,b} matches a and b, [a-z] one letter, and '\\' takes the

@@ -33,6 +33,10 @@ pub(crate) struct Tree {
     pub(crate) next_ino: Option<u64>,
 }
 
+/// Room for metadata that is left to data which is promised and comes yet, by changes that may still be
+/// refused.
+const ROOM_PROMISED: u64 = 2 * ROOM_STEP + ROOM_BASE;
+
 /// The transaction that is open.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -78,7 +82,7 @@ impl State {
         if self.room_checked(changed) {
             return Ok(());
         }
-        self.room_for(self.metadata_wanted() + 2 * ROOM_STEP + ROOM_BASE)?;
+        self.room_for(self.room_wanted())?;
         self.room_checked_at = Some(changed);
         Ok(())
     }
@@ -136,6 +140,11 @@ impl State {
             most => most.min(self.engine.space.used_for(Kind::Metadata)),
         };
         2 * self.pending_bytes + copied + ROOM_BASE
+    }
+
+    /// The same, and what is left to data that is promised.
+    pub(crate) fn room_wanted(&self) -> u64 {
+        self.metadata_wanted() + ROOM_PROMISED
     }
 
     /// Puts an item.

@@ -170,6 +170,9 @@ impl<V: Volume> File<V> {
         if let Some(reservation) = shared.reserve_anew(reserve) {
             return Ok(Some(reservation));
         }
+        if !shared.commit_for_room {
+            return Ok(None);
+        }
         shared.commit()?;
         Ok(shared.reserve_anew(reserve))
     }

@@ -63,6 +63,7 @@ pub fn run(args: &Pack, report: &Report) -> Result<(), Error> {
         .cache_bytes((3 * in_flight).min(args.memory / 2))
         .queue_bytes(in_flight)
         .threads(threads)
+        .commit_for_room(false)
         .policy(policy);
     let fs = builder.build().map_err(|e| failed(&e))?;
     let totals = report
