@@ -41,15 +41,14 @@ impl State {
                 problem: format!("{len} is no multiple of {sector}"),
             });
         }
-        // A chunk for data leaves so much that those who make names are refused before data is.
-        let wanted = self.room_wanted();
+        let wanted = self.metadata_wanted();
         self.engine.space.keep_for_metadata(wanted);
         self.engine.space.allocate(Kind::Data, len)
     }
 
     /// Bytes of data that may still be promised.
     pub(crate) fn data_available(&self) -> u64 {
-        self.engine.space.data_available(self.room_wanted())
+        self.engine.space.data_available(self.metadata_wanted())
     }
 
     /// Records an extent in place of what it covers.

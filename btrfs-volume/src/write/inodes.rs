@@ -21,6 +21,8 @@ pub(crate) struct Hot {
     pub(crate) extents_end: Option<u64>,
     /// No commit has any of its items.
     pub(crate) fresh: bool,
+    /// Leaves of an old directory that new entries copy, as far as they are counted.
+    pub(crate) scattered: u64,
 }
 
 /// Inodes by tree and number. They lie one behind the other in the order in which they came, so that

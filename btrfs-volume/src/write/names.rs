@@ -63,6 +63,7 @@ impl State {
             next_index: Some(2),
             extents_end: Some(0),
             fresh: true,
+            scattered: 0,
         };
         self.inodes.insert(tree, ino, hot);
         if new.mode & S_IFMT == S_IFLNK {
@@ -224,8 +225,7 @@ impl State {
     ) -> Result<Vec<u8>> {
         let fresh = self.inode(tree, dir)?.fresh;
         if !fresh {
-            // Where it lies among the others depends on its hash.
-            self.scattered += 1;
+            self.scatter_entry(tree, dir)?;
         }
         let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
         let mut out = std::mem::take(&mut self.scratch);
@@ -254,6 +254,20 @@ impl State {
         let location = Key::new(ino, item_type::INODE_ITEM, 0);
         DirItem::encode_parts(location, self.engine.transid, dir_type, name, &[], &mut out);
         Ok(out)
+    }
+
+    /// Counts a leaf that a new entry of an old directory copies: where it lies among the others depends
+    /// on its hash. No more than the directory has.
+    fn scatter_entry(&mut self, tree: u64, dir: u64) -> Result<()> {
+        let nodesize = u64::from(self.engine.storage.geometry().nodesize);
+        let hot = self.inode_mut(tree, dir)?;
+        // Its size is twice that of all names, and an entry is its name and 55 bytes.
+        let most = hot.item.size.saturating_mul(28) / nodesize + 2;
+        if hot.scattered < most {
+            hot.scattered += 1;
+            self.scattered += 1;
+        }
+        Ok(())
     }
 
     /// Enters a name that `entry` allowed.

@@ -269,13 +269,8 @@ impl Space {
         let mut least = len.next_multiple_of(MIB).max(MIB);
         let mut wanted = self.chunk_size(kind).max(least);
         if kind == Kind::Data && !self.grows {
-            // Halved, and not cut to fit: how much room is left depends on what has been recorded so
-            // far, and where the chunk ends should not.
-            let room = self.data_room(self.metadata_wanted);
-            while wanted > room && wanted > least {
-                wanted = (wanted / 2 / MIB * MIB).max(least);
-            }
-            if wanted > room {
+            wanted = wanted.min(self.data_room(self.metadata_wanted));
+            if wanted < least {
                 // No such chunk can be placed.
                 least = u64::MAX / 4;
                 wanted = least;

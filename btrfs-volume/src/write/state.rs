@@ -33,10 +33,6 @@ pub(crate) struct Tree {
     pub(crate) next_ino: Option<u64>,
 }
 
-/// Room for metadata that is left to data which is promised and comes yet, by changes that may still be
-/// refused.
-const ROOM_PROMISED: u64 = 2 * ROOM_STEP + ROOM_BASE;
-
 /// The transaction that is open.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -82,7 +78,7 @@ impl State {
         if self.room_checked(changed) {
             return Ok(());
         }
-        self.room_for(self.room_wanted())?;
+        self.room_for(self.metadata_wanted() + 2 * ROOM_STEP + ROOM_BASE)?;
         self.room_checked_at = Some(changed);
         Ok(())
     }
@@ -96,7 +92,8 @@ impl State {
         if self.room_checked(self.most_changed()) {
             return Ok(());
         }
-        self.room_for(self.metadata_wanted())
+        // Leaves are filled better than by half, so that there is something left where names are refused.
+        self.room_for(self.metadata_wanted() - self.pending_bytes / 2)
     }
 
     /// Whether there was room when almost as much had been changed.
@@ -140,11 +137,6 @@ impl State {
             most => most.min(self.engine.space.used_for(Kind::Metadata)),
         };
         2 * self.pending_bytes + copied + ROOM_BASE
-    }
-
-    /// The same, and what is left to data that is promised.
-    pub(crate) fn room_wanted(&self) -> u64 {
-        self.metadata_wanted() + ROOM_PROMISED
     }
 
     /// Puts an item.
@@ -327,6 +319,7 @@ impl State {
             next_index: None,
             extents_end: None,
             fresh: item.generation == self.engine.transid,
+            scattered: 0,
         };
         Ok(self.inodes.insert(tree, ino, hot))
     }
