@@ -81,25 +81,21 @@ fn for_each<I: Items + ?Sized>(
         Ok(())
     };
     // Usually one item holds them all: the last one that starts at or before the first sector.
-    let mut covered = bytenr.0;
     if let Some((key, data)) = items.last(CSUM_TREE, key(0)..=key(bytenr.0))? {
-        take(key, &data)?;
-        covered = key.offset + (data.len() / CSUM_SIZE) as u64 * sector;
+        let covered = (data.len() / CSUM_SIZE) as u64 * sector;
+        if key.offset.saturating_add(covered) >= end {
+            return take(key, &data);
+        }
     }
-    if covered >= end {
-        return Ok(());
-    }
+    // Of one moment, that one included: a commit cuts and joins items anew.
     let mut bad = None;
-    items.scan(
-        CSUM_TREE,
-        key(bytenr.0 + 1)..=key(end - 1),
-        &mut |key, data| match take(key, data) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(problem) => {
-                bad = Some(problem);
-                ControlFlow::Break(())
-            }
-        },
-    )?;
+    let keys = [key(0), key(bytenr.0), key(end - 1)];
+    items.scan_around(CSUM_TREE, keys, &mut |key, data| match take(key, data) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(problem) => {
+            bad = Some(problem);
+            ControlFlow::Break(())
+        }
+    })?;
     bad.map_or(Ok(()), Err)
 }
