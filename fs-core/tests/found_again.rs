@@ -99,6 +99,8 @@ fn space_was_lost_when_a_volume_panicked() {
             } else {
                 file.write(0, &text(100 << 10)).unwrap();
                 assert!(file.fsync().is_err());
+                // Whoever waits is woken before the writer thread has dropped all of it.
+                let _ = fs.sync();
             }
             assert!(!armed.load(SeqCst));
             assert_eq!(
