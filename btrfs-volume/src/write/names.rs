@@ -224,9 +224,6 @@ impl State {
         dir_type: u8,
     ) -> Result<Vec<u8>> {
         let fresh = self.inode(tree, dir)?.fresh;
-        if !fresh {
-            self.scatter_entry(tree, dir)?;
-        }
         let key = Key::new(dir, item_type::DIR_ITEM, name_hash(name));
         let mut out = std::mem::take(&mut self.scratch);
         out.clear();
@@ -280,6 +277,9 @@ impl State {
         mut entry: Vec<u8>,
         now: crate::ondisk::Timespec,
     ) -> Result<()> {
+        if !self.inode(tree, dir)?.fresh {
+            self.scatter_entry(tree, dir)?;
+        }
         let at = entry.len() - DIR_ITEM_HEADER - name.len();
         // The inode number was not known yet when the entry was made.
         entry[at..at + 8].copy_from_slice(&ino.to_le_bytes());
