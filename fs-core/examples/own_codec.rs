@@ -5,7 +5,7 @@
 use std::ops::RangeInclusive;
 
 use compress::{Codec, CodecId, Compressor, Decompressor, Error, Registry};
-use fs_core::{Compression, FileType, Filesystem, MemoryVolume, NewInode, Policy, Timestamp};
+use fs_core::{Compression, FileType, Filesystem, MemoryVolume, NewInode, Policy};
 
 /// 1 to 3 are btrfs's own.
 const RUNS: CodecId = CodecId(200);
@@ -70,18 +70,7 @@ fn main() -> Result<(), fs_core::Error> {
             level: 1,
         }))
         .build()?;
-    let new = NewInode {
-        file_type: FileType::Regular,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        rdev: (0, 0),
-        atime: Timestamp::default(),
-        mtime: Timestamp::default(),
-        ctime: Timestamp::default(),
-        otime: Timestamp::default(),
-        symlink_target: bytes::Bytes::new(),
-    };
+    let new = NewInode::new(FileType::Regular, 0o644);
     let file = fs.open(fs.create(fs.root(), b"runs", &new)?)?;
     let picture: Vec<u8> = (0..1 << 20).map(|n: u32| (n / 5000 % 7) as u8).collect();
     file.write(0, &picture)?;

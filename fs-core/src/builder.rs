@@ -95,9 +95,11 @@ impl<V: Volume> Builder<V> {
         self
     }
 
-    /// Whether what the volume has no room for is tried again after a commit; it is by default.
-    /// When there is room depends on what has reached the volume so far: where the same calls
-    /// must make the same volume, they do so only without such commits.
+    /// Whether room is looked for by all means, as it is by default: metadata is promised to what is
+    /// dirty, as data is, and what there is no room for is tried again after a commit. When there is
+    /// room depends on what has reached the volume so far. Where the same calls must make the same
+    /// volume, they do so only without that; then a volume whose metadata has no room says so at
+    /// writeback.
     pub fn commit_for_room(mut self, commit: bool) -> Self {
         self.commit_for_room = commit;
         self
@@ -133,9 +135,18 @@ impl<V: Volume> Builder<V> {
         let threads = |error: &dyn std::fmt::Display| Error::Config(error.to_string());
         let workers = self.threads.saturating_sub(1).max(1);
         let pool = Pool::try_new(workers).map_err(|e| threads(&e))?;
-        let ledger = SpaceLedger::new(Limits {
-            data: self.volume.data_available(),
-            ..Limits::UNLIMITED
+        let ledger = SpaceLedger::new(match self.commit_for_room {
+            true => Limits {
+                // First: it is set aside for metadata what is not for data then.
+                metadata: self.volume.metadata_available(0),
+                metadata_per_extent: limits.metadata_per_extent.into(),
+                data: self.volume.data_available(),
+                global_reserve: 0,
+            },
+            false => Limits {
+                data: self.volume.data_available(),
+                ..Limits::UNLIMITED
+            },
         });
         let volume = Arc::new(self.volume);
         let workspaces = Arc::new(Workspaces::new(self.codecs, self.threads + 1));

@@ -206,8 +206,9 @@ impl<V: Volume> Filesystem<V> {
     ///
     /// Those of the volume.
     pub fn create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
-        self.shared.will_change(600 + 2 * name.len() as u64);
-        self.shared.with_room(|| self.try_create(dir, name, new))
+        let bytes = 600 + 2 * name.len() as u64 + new.symlink_target.len() as u64;
+        self.shared
+            .with_promise(bytes, || self.try_create(dir, name, new))
     }
 
     fn try_create(&self, dir: InodeId, name: &[u8], new: &NewInode) -> Result<InodeId, Error> {
@@ -307,8 +308,8 @@ impl<V: Volume> Filesystem<V> {
     /// Those of the volume.
     pub fn link(&self, id: InodeId, dir: InodeId, name: &[u8]) -> Result<(), Error> {
         // Four items, and an inode that may be of a commit long ago, whose leaf is copied.
-        self.shared.will_change(1200 + 3 * name.len() as u64);
-        self.shared.with_room(|| {
+        let bytes = 1200 + 3 * name.len() as u64;
+        self.shared.with_promise(bytes, || {
             let _attrs = self.shared.attrs.lock();
             let linked = self.shared.volume.link(id, dir, name);
             linked.map_err(Error::volume("linking"))
@@ -341,9 +342,8 @@ impl<V: Volume> Filesystem<V> {
     ///
     /// Those of the volume.
     pub fn set_xattr(&self, id: InodeId, name: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.shared
-            .will_change(100 + (name.len() + value.len()) as u64);
-        self.shared.with_room(|| {
+        let bytes = 100 + (name.len() + value.len()) as u64;
+        self.shared.with_promise(bytes, || {
             let set = self.shared.volume.set_xattr(id, name, value);
             set.map_err(Error::volume("setting an extended attribute"))
         })

@@ -60,24 +60,12 @@
 //!
 //! ```
 //! use compress::CodecId;
-//! use fs_core::{Compression, FileType, Filesystem, MemoryVolume, NewInode, Timestamp};
+//! use fs_core::{Compression, FileType, Filesystem, MemoryVolume, NewInode};
 //! # fn main() -> Result<(), fs_core::Error> {
 //! let fs = Filesystem::builder(MemoryVolume::new(64 << 20))
 //!     .compression(Some(Compression { codec: CodecId::ZSTD, level: 3 }))
 //!     .build()?;
-//! let now = Timestamp::default();
-//! let new = NewInode {
-//!     file_type: FileType::Regular,
-//!     mode: 0o644,
-//!     uid: 0,
-//!     gid: 0,
-//!     rdev: (0, 0),
-//!     atime: now,
-//!     mtime: now,
-//!     ctime: now,
-//!     otime: now,
-//!     symlink_target: bytes::Bytes::new(),
-//! };
+//! let new = NewInode::new(FileType::Regular, 0o644);
 //! let id = fs.create(fs.root(), b"greeting", &new)?;
 //! let file = fs.open(id)?;
 //! file.write(0, &b"hello ".repeat(100_000))?;

@@ -10,7 +10,7 @@ use crate::memory::{FaultOp, Faults};
 use crate::sync::Arc;
 use crate::{
     DataSpace, ExtentKind, ExtentStore, File, FileType, Filesystem, InodeId, InodeStore,
-    MemoryVolume, NewInode, Timestamp,
+    MemoryVolume, NewInode,
 };
 
 /// Runs a model under random schedules and under ones with few preemptions.
@@ -39,19 +39,7 @@ impl Model {
 
     fn on(volume: MemoryVolume, pages: u64) -> Self {
         let fs = Filesystem::builder(volume).threads(1).build().unwrap();
-        let now = Timestamp::default();
-        let new = NewInode {
-            file_type: FileType::Regular,
-            mode: 0o644,
-            uid: 0,
-            gid: 0,
-            rdev: (0, 0),
-            atime: now,
-            mtime: now,
-            ctime: now,
-            otime: now,
-            symlink_target: bytes::Bytes::new(),
-        };
+        let new = NewInode::new(FileType::Regular, 0o644);
         let id = fs.create(fs.root(), b"a", &new).unwrap();
         let file = Arc::new(fs.open(id).unwrap());
         let model = Self { fs, file, id };
@@ -231,7 +219,7 @@ fn space_of_a_direct_write_that_failed_was_promised_twice() {
         let model = Model::on(MemoryVolume::new(8 * P), 1);
         model.fs.volume().faults().fail_nth(FaultOp::Metadata, 1);
         let compares = model.spawn(|model| {
-            let _ = model.file.shared.reserve_anew(|| None::<()>);
+            let _ = model.file.shared.reserve_anew(0, || None::<()>);
         });
         let data = bytes::Bytes::from(vec![2; P as usize]);
         assert!(model.file.write_direct(0, &data).is_err());

@@ -5,10 +5,10 @@ use std::collections::hash_map::Entry;
 use std::ops::Range;
 
 use compress::Workspaces;
-use delalloc::{Reservation, Space, SpaceLedger};
+use delalloc::{Reservation, Space, SpaceLedger, SyncMode};
 use foldhash::fast::RandomState;
 use ordered_wq::{Budget, OrderedQueue};
-use pagecache::{Cache, PAGE_SIZE};
+use pagecache::{Cache, FOLIO_SIZE, PAGE_SIZE};
 use readpath::{ExtentKind, ReadPath};
 
 use crate::error::{Error, ErrorKind};
@@ -22,7 +22,10 @@ use crate::read::VolumeDisk;
 use crate::stats::{Counters, add};
 use crate::submit::RawRun;
 use crate::sync::{Arc, AtomicU64, Mutex, Ordering, RwLock};
-use crate::volume::{FileType, InodeId, Volume, VolumeError, VolumeErrorKind, VolumeLimits};
+use crate::volume::{
+    FileType, InodeId, Volume, VolumeError, VolumeErrorKind, VolumeLimits, VolumeResult,
+};
+use crate::writeback::WHOLE_FILE;
 use crate::writer::Writer;
 
 /// The parts. The queue holds the pool.
@@ -102,10 +105,48 @@ impl<V: Volume> Shared<V> {
 
     /// Tries `reserve` again after the ledger was told what the volume has: it does not see what
     /// is freed.
-    pub(crate) fn reserve_anew<R>(&self, reserve: impl FnOnce() -> Option<R>) -> Option<R> {
+    pub(crate) fn reserve_anew<R>(
+        &self,
+        metadata: u64,
+        reserve: impl FnOnce() -> Option<R>,
+    ) -> Option<R> {
         let _alone = self.books.write();
-        self.count_anew();
+        self.count_anew(metadata);
         reserve()
+    }
+
+    /// Reserves space, if need be out of what becomes free by looking for it. `None` if there is not
+    /// enough. `metadata`: how much of it will be wanted, in bytes.
+    pub(crate) fn reserve_by_all_means<R>(
+        self: &Arc<Self>,
+        metadata: u64,
+        reserve: impl Fn() -> Option<R>,
+    ) -> Result<Option<R>, Error> {
+        if let Some(reserved) = reserve() {
+            return Ok(Some(reserved));
+        }
+        // What is not promised any more may have come back, and metadata takes what is not measured
+        // before somebody looks.
+        if self.commit_for_room
+            && let Some(reserved) = self.reserve_anew(metadata, &reserve)
+        {
+            return Ok(Some(reserved));
+        }
+        // What is dirty may need less room than was promised to it; what was overwritten or
+        // truncated has come back; and some comes back with a commit only.
+        for inode in self.all_loaded() {
+            self.start_writeback(&inode, WHOLE_FILE, SyncMode::All);
+        }
+        let _ = self.queue.drain();
+        self.writer.drain();
+        if let Some(reserved) = self.reserve_anew(metadata, &reserve) {
+            return Ok(Some(reserved));
+        }
+        if !self.commit_for_room {
+            return Ok(None);
+        }
+        self.commit()?;
+        Ok(self.reserve_anew(metadata, &reserve))
     }
 
     /// Keeps space for holes once more, as it was promised. The caller has the books alone.
@@ -156,18 +197,78 @@ impl<V: Volume> Shared<V> {
         Ok(())
     }
 
-    /// Tells the ledger what the volume has. The caller has the books alone.
-    pub(crate) fn count_anew(&self) {
+    /// Tells the ledger what the volume has, of which so many bytes of metadata will be wanted. The
+    /// caller has the books alone.
+    pub(crate) fn count_anew(&self, metadata: u64) {
+        if self.counts_metadata() {
+            let counters = self.ledger.counters(Space::Metadata);
+            let promised = counters.bytes_may_use;
+            // Nobody has the metadata that is promised yet, so that it is among what is there.
+            let there = self
+                .volume
+                .metadata_available(promised.saturating_add(metadata));
+            let capacity = counters.bytes_used.saturating_add(there);
+            self.ledger.set_capacity(Space::Metadata, capacity);
+        }
         let counters = self.ledger.counters(Space::Data);
         let taken = counters.bytes_reserved.saturating_add(counters.bytes_used);
         let capacity = taken.saturating_add(self.volume.data_available());
         self.ledger.set_capacity(Space::Data, capacity);
     }
 
+    fn counts_metadata(&self) -> bool {
+        self.commit_for_room && self.limits.metadata_per_extent > 0
+    }
+
+    /// Counts metadata that was promised as used up, until what the volume has is counted anew: who
+    /// made it gives the promise back behind this.
+    pub(crate) fn made_metadata(&self, bytes: u64) {
+        if self.counts_metadata() {
+            self.ledger.add_used(Space::Metadata, bytes);
+        }
+    }
+
+    /// The same for the extents that a range may become.
+    pub(crate) fn made_extents(&self, range: &Range<u64>) {
+        let windows = (range.end - range.start).div_ceil(FOLIO_SIZE);
+        self.made_metadata(self.ledger.metadata_for(windows));
+    }
+
     pub(crate) fn commit(&self) -> Result<(), Error> {
         add(&self.counters.commits, 1);
         let _whole = self.whole.write();
         self.volume.commit().map_err(Error::volume("committing"))
+    }
+
+    /// Makes a change that adds about so many bytes of metadata, and leaves room for what is promised to
+    /// others. As [`Self::with_room`].
+    pub(crate) fn with_promise<T>(
+        self: &Arc<Self>,
+        bytes: u64,
+        change: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.will_change(bytes);
+        if !self.counts_metadata() {
+            return self.with_room(change);
+        }
+        // Leaves may be half empty.
+        let per_extent = self.ledger.metadata_for(1);
+        let extents = bytes.saturating_mul(2).div_ceil(per_extent);
+        let metadata = self.ledger.metadata_for(extents);
+        let reserve = || self.ledger.reserve(0, extents).ok();
+        let Some(promised) = self.reserve_by_all_means(metadata, reserve)? else {
+            return Err(self.no_metadata(metadata));
+        };
+        let done = self.with_room(change);
+        self.made_metadata(metadata);
+        drop(promised);
+        done
+    }
+
+    pub(crate) fn no_metadata(&self, wanted: u64) -> Error {
+        let available = self.ledger.available(Space::Metadata);
+        let why = format!("{wanted} bytes of metadata wanted, {available} available");
+        Error::volume("reserving space")(VolumeError::new(VolumeErrorKind::NoSpace, why))
     }
 
     /// Tries a change of metadata again after a commit if there is no room for it: then it is known what
@@ -180,6 +281,21 @@ impl<V: Volume> Shared<V> {
         match change() {
             Err(error) if self.commit_for_room && error.kind() == ErrorKind::NoSpace => {
                 self.commit()?;
+                change()
+            }
+            done => done,
+        }
+    }
+
+    /// The same for what the volume is asked by who writes back.
+    pub(crate) fn volume_with_room<T>(
+        &self,
+        mut change: impl FnMut() -> VolumeResult<T>,
+    ) -> VolumeResult<T> {
+        match change() {
+            Err(error) if self.commit_for_room && error.kind() == VolumeErrorKind::NoSpace => {
+                // Why it failed says what is asked again.
+                let _ = self.commit();
                 change()
             }
             done => done,

@@ -213,6 +213,7 @@ impl<V: Volume> Shared<V> {
         let sector = u64::from(self.limits.sector_size);
         let mut rest = part;
         let mut most = u64::MAX;
+        let mut committed = false;
         loop {
             let whole = rest.data.len() as u64;
             let len = whole.min(most);
@@ -224,6 +225,16 @@ impl<V: Volume> Shared<V> {
                 }
                 Err(error) if error.kind() == VolumeErrorKind::NoSpace && len > sector => {
                     most = (len / 2).next_multiple_of(sector);
+                }
+                // What is lacking may be room for metadata, or come back with a commit.
+                Err(error)
+                    if error.kind() == VolumeErrorKind::NoSpace
+                        && self.commit_for_room
+                        && !committed =>
+                {
+                    committed = true;
+                    most = u64::MAX;
+                    let _ = self.commit();
                 }
                 Err(error) => return self.no_space(inode, rest.claim, rest.pages, &error),
             }

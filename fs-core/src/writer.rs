@@ -352,9 +352,15 @@ impl<V: Volume> WriteJob<V> {
                 data,
                 codec,
                 ram_bytes,
-            } => shared
-                .volume
-                .insert_inline(inode.id, data, codec, ram_bytes),
+            } => {
+                let insert = || {
+                    let data = data.clone();
+                    shared
+                        .volume
+                        .insert_inline(inode.id, data, codec, ram_bytes)
+                };
+                shared.volume_with_room(insert)
+            }
         });
         inode.touch();
         // The volume knows the extent before its pages may be evicted.
@@ -365,6 +371,7 @@ impl<V: Volume> WriteJob<V> {
                 add(&shared.counters.bytes_finished, covered);
                 add(&shared.counters.bytes_stored, stored);
                 shared.observe(inode.id, &range, PipelineStep::Finished);
+                shared.made_extents(&range);
                 handle.settle(ordered, Ok(()));
                 drop(books);
             }

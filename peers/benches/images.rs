@@ -12,9 +12,8 @@ use backhand::compression::Compressor;
 use backhand::{FilesystemCompressor, FilesystemReader, FilesystemWriter, InnerNode, NodeHeader};
 use btrfs_volume::device::MemDevice;
 use btrfs_volume::{MkfsOptions, OpenOptions, Volume};
-use bytes::Bytes;
 use criterion::Criterion;
-use fs_core::{CodecId, Compression, File, FileType, Filesystem, NewInode, Timestamp};
+use fs_core::{CodecId, Compression, File, FileType, Filesystem, NewInode};
 use peers::{Run, bench, random, shuffled, text, timed};
 use tokio::runtime::Runtime;
 
@@ -203,19 +202,7 @@ fn btrfs(content: &[u8]) -> Vec<u8> {
         }))
         .build()
         .expect("threads start");
-    let now = Timestamp::default();
-    let new = NewInode {
-        file_type: FileType::Regular,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        rdev: (0, 0),
-        atime: now,
-        mtime: now,
-        ctime: now,
-        otime: now,
-        symlink_target: Bytes::new(),
-    };
+    let new = NewInode::new(FileType::Regular, 0o644);
     let id = fs.create(fs.root(), NAME.as_bytes(), &new);
     let file = fs.open(id.expect("there is room")).expect("it was made");
     file.write(0, content).expect("there is room");

@@ -11,17 +11,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use btrfs_volume::device::FileDevice;
 use btrfs_volume::{MkfsOptions, OpenOptions, Volume};
 use bytes::Bytes;
 use fs_core::{
     CodecId, Compression, ErrorKind, File, FileType, Filesystem, InodeId, NewInode, Policy,
-    Timestamp,
 };
 use losing::Losing;
 use proptest::prelude::*;
 use support::tree::noise;
-use support::{Mounted, can_mount, check, has_progs};
+use support::{Mounted, can_mount, check, has_progs, new_image};
 use tempfile::TempDir;
 
 const SECTOR: u64 = 4096;
@@ -128,19 +126,6 @@ fn open(fs: &Filesystem<Volume>, ids: &[InodeId], nth: usize) -> File<Volume> {
     fs.open(ids[nth]).unwrap()
 }
 
-fn image(image: &Path, size: u64) -> Volume {
-    let device = fs::File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(image)
-        .unwrap();
-    let mut options = MkfsOptions::default();
-    options.size = Some(size);
-    Volume::mkfs(Arc::new(FileDevice::from_file(device)), &options).unwrap()
-}
-
 fn filesystem(volume: Volume, policy: Policy) -> Filesystem<Volume> {
     let builder = Filesystem::builder(volume).threads(2).cache_bytes(1 << 20);
     builder.queue_bytes(1 << 20).policy(policy).build().unwrap()
@@ -149,18 +134,7 @@ fn filesystem(volume: Volume, policy: Policy) -> Filesystem<Volume> {
 fn create(fs: &Filesystem<Volume>, files: usize) -> Vec<InodeId> {
     (0..files)
         .map(|nth| {
-            let new = NewInode {
-                file_type: FileType::Regular,
-                mode: 0o644,
-                uid: 0,
-                gid: 0,
-                rdev: (0, 0),
-                atime: Timestamp::default(),
-                mtime: Timestamp::default(),
-                ctime: Timestamp::default(),
-                otime: Timestamp::default(),
-                symlink_target: Bytes::new(),
-            };
+            let new = NewInode::new(FileType::Regular, 0o644);
             fs.create(fs.root(), nth.to_string().as_bytes(), &new)
                 .unwrap()
         })
@@ -242,7 +216,7 @@ fn the_kernel_reads_what_was_written() {
     proptest!(cases, |(policy in policies(), ops in ops)| {
         let dir = TempDir::new().unwrap();
         let image = dir.path().join("image");
-        let volume = self::image(&image, 96 << 20);
+        let volume = new_image(&image, 96 << 20);
         let oracle = change(volume, policy, &ops, &mut |_| {});
         if checked {
             check(&image);
@@ -356,7 +330,7 @@ fn a_full_image_keeps_what_was_written() {
             codec: CodecId::ZSTD,
             level: 3,
         };
-        let fs = filesystem(image(&at, 48 << 20), Policy::UnlessNoise(how));
+        let fs = filesystem(new_image(&at, 48 << 20), Policy::UnlessNoise(how));
         let ids = create(&fs, MANY);
         let files: Vec<_> = (0..MANY).map(|nth| open(&fs, &ids, nth)).collect();
         let mut oracle = vec![Vec::new(); MANY];

@@ -17,6 +17,14 @@ use crate::ondisk::{InodeItem, Timespec, csum};
 use crate::reader::{Extent, ExtentSource, Reader};
 use crate::{Bytenr, Items, NewExtent, reader};
 
+/// Longest content of a file in the tree, in bytes: what a stock mount takes.
+const MAX_INLINE: u32 = 2048;
+
+/// Twice what an extent adds to a transaction, since leaves may be half empty: its own item and that of
+/// its file, its checksums or its content, the inode, and what is left of up to 32 others that it
+/// covers.
+const METADATA_PER_EXTENT: u32 = 2 * (4096 + MAX_INLINE);
+
 /// The type bits of `st_mode`, from POSIX.
 const S_IFMT: u32 = 0o17_0000;
 
@@ -358,6 +366,10 @@ impl DataSpace for crate::Volume {
         crate::Volume::data_available(self)
     }
 
+    fn metadata_available(&self, wanted: u64) -> u64 {
+        crate::Volume::metadata_available(self, wanted)
+    }
+
     fn allocate(&self, num_bytes: u64) -> VolumeResult<Bytenr> {
         Ok(crate::Volume::allocate(self, num_bytes)?)
     }
@@ -410,7 +422,8 @@ impl Volume for crate::Volume {
     fn limits(&self) -> VolumeLimits {
         VolumeLimits {
             sector_size: self.sector_size(),
-            max_inline: 2048,
+            max_inline: MAX_INLINE,
+            metadata_per_extent: METADATA_PER_EXTENT,
             codecs: vec![CodecId::ZLIB, CodecId::LZO, CodecId::ZSTD],
             read_only: self.is_read_only(),
         }

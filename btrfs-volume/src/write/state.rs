@@ -120,6 +120,30 @@ impl State {
         space.free(Kind::Metadata) + space.unallocated() / 2
     }
 
+    /// Bytes of metadata that may be promised, beside data that takes all chunks there are not yet; of
+    /// a chunk more if there are fewer than `wanted`.
+    pub(crate) fn promise_metadata(&mut self, wanted: u64) -> u64 {
+        if self.engine.space.grows {
+            return u64::MAX;
+        }
+        if self.check_writable().is_err() {
+            return 0;
+        }
+        let kept = self.metadata_wanted() + 2 * ROOM_STEP;
+        let mut available = self.engine.space.free(Kind::Metadata).saturating_sub(kept);
+        let nodesize = self.nodesize();
+        while available < wanted
+            && self
+                .engine
+                .space
+                .add_chunk(Kind::Metadata, nodesize)
+                .is_ok()
+        {
+            available = self.engine.space.free(Kind::Metadata).saturating_sub(kept);
+        }
+        available
+    }
+
     /// Bytes of nodes that what is pending makes or copies, if no two changes share a node.
     fn most_changed(&self) -> u64 {
         2 * self.pending_bytes + self.scattered * self.nodesize()

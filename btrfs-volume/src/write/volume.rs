@@ -260,6 +260,14 @@ impl Volume {
         self.state().map_or(0, |state| state.data_available())
     }
 
+    /// Bytes of metadata that may still be promised. If there are fewer than `wanted`, another chunk
+    /// is made for them where the device has room.
+    #[must_use]
+    pub fn metadata_available(&self, wanted: u64) -> u64 {
+        self.state()
+            .map_or(0, |mut state| state.promise_metadata(wanted))
+    }
+
     /// Records an extent whose bytes are on the device, in place of what it covers in the file.
     ///
     /// # Errors

@@ -255,6 +255,7 @@ impl<V: Volume> File<V> {
                 shared.volume.release(place, len);
                 return Err(Error::volume("preallocating")(error));
             }
+            shared.made_extents(&part);
             allocated.commit();
             // Who looked the hole up before may still fill zeroes, which are right.
             at = part.end;
@@ -307,7 +308,7 @@ impl<V: Volume> File<V> {
             Ok(())
         });
         let freed = freed.and_then(|()| shared.commit());
-        shared.count_anew();
+        shared.count_anew(0);
         let promise = |parts: &[Range<u64>]| {
             let bytes = parts.iter().map(|part| part.end - part.start).sum();
             shared.ledger.reserve(bytes, 0).ok()

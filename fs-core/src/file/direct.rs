@@ -105,7 +105,11 @@ impl<V: Volume> File<V> {
         // Also where it failed: what is on the device is not known then.
         self.inode.mapping.invalidate(range);
         match recorded {
-            Ok(()) => allocated.commit(),
+            Ok(()) => {
+                self.shared
+                    .made_extents(&(file_offset..file_offset + num_bytes));
+                allocated.commit();
+            }
             Err(error) => {
                 // Before others compare the books.
                 drop(allocated);

@@ -15,7 +15,7 @@ use crate::pipeline_trace::PipelineStep;
 use crate::stats::add;
 use crate::sync::Ordering;
 use crate::volume::Volume;
-use crate::writeback::{MAX_CLAIM, WHOLE_FILE};
+use crate::writeback::MAX_CLAIM;
 
 impl<V: Volume> File<V> {
     /// Writes all of `data` at `offset`.
@@ -155,31 +155,23 @@ impl<V: Volume> File<V> {
     /// The same out of what is free or becomes so, and not of what is preallocated. `None` if there is
     /// not enough.
     pub(super) fn reserve_free(&self, range: Range<u64>) -> Result<Option<Reservation>, Error> {
-        let (shared, delalloc) = (&self.shared, &self.inode.delalloc);
-        let reserve = || delalloc.reserve(range.clone()).ok();
-        if let Some(reservation) = reserve() {
-            return Ok(Some(reservation));
-        }
-        // What is dirty may need less room than was promised to it; what was overwritten or
-        // truncated has come back; and some comes back with a commit only.
-        for inode in shared.all_loaded() {
-            shared.start_writeback(&inode, WHOLE_FILE, SyncMode::All);
-        }
-        let _ = shared.queue.drain();
-        shared.writer.drain();
-        if let Some(reservation) = shared.reserve_anew(reserve) {
-            return Ok(Some(reservation));
-        }
-        if !shared.commit_for_room {
-            return Ok(None);
-        }
-        shared.commit()?;
-        Ok(shared.reserve_anew(reserve))
+        let reserve = || self.inode.delalloc.reserve(range.clone()).ok();
+        let windows = (range.end - range.start).div_ceil(FOLIO_SIZE) + 1;
+        let metadata = self.shared.ledger.metadata_for(windows);
+        self.shared.reserve_by_all_means(metadata, reserve)
     }
 
     pub(super) fn no_space(&self, wanted: u64) -> Error {
         let available = self.shared.ledger.available(Space::Data);
-        Error::NoSpace { wanted, available }
+        match wanted > available {
+            true => Error::NoSpace { wanted, available },
+            // Then it was not data that was lacking.
+            false => {
+                let windows = wanted.div_ceil(FOLIO_SIZE);
+                self.shared
+                    .no_metadata(self.shared.ledger.metadata_for(windows))
+            }
+        }
     }
 
     fn write_tail(&self, offset: u64, bytes: &Bytes, missing: &MissingPages) -> Result<(), Error> {

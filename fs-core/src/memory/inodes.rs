@@ -11,7 +11,7 @@ use super::space::Space;
 use super::{MemoryLocator, no_inode};
 use crate::policy::Policy;
 use crate::volume::{
-    Attrs, DirEntry, FileExtent, FileType, InodeId, NewInode, Timestamp, Unlinked, VolumeError,
+    Attrs, DirEntry, FileExtent, FileType, InodeId, NewInode, Unlinked, VolumeError,
     VolumeErrorKind, VolumeResult,
 };
 
@@ -53,18 +53,7 @@ impl Inodes {
     pub(super) const ROOT: InodeId = InodeId { tree: 0, ino: 256 };
 
     pub(super) fn new() -> Self {
-        let root = NewInode {
-            file_type: FileType::Directory,
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            rdev: (0, 0),
-            atime: Timestamp::default(),
-            mtime: Timestamp::default(),
-            ctime: Timestamp::default(),
-            otime: Timestamp::default(),
-            symlink_target: Bytes::new(),
-        };
+        let root = NewInode::new(FileType::Directory, 0o755);
         Self {
             nodes: HashMap::from([(Self::ROOT, node(&root))]),
             next_ino: Self::ROOT.ino + 1,

@@ -357,6 +357,7 @@ impl Volume for MemoryVolume {
     fn limits(&self) -> VolumeLimits {
         VolumeLimits {
             sector_size: SECTOR as u32,
+            metadata_per_extent: 0,
             max_inline: 2048,
             codecs: self.codecs.clone(),
             read_only: false,

@@ -44,6 +44,9 @@ pub struct VolumeLimits {
     pub sector_size: u32,
     /// Largest payload, in bytes, that [`ExtentStore::insert_inline`] takes; 0: no inline files.
     pub max_inline: u32,
+    /// Bytes of metadata that one more extent, or content in the tree, may take; 0: metadata has room
+    /// without an end. See [`DataSpace::metadata_available`].
+    pub metadata_per_extent: u32,
     /// Codecs whose output the volume can tag. Raw data needs none.
     pub codecs: Vec<CodecId>,
     /// Whether nothing may be written.
@@ -154,6 +157,12 @@ pub trait DataSpace: ExtentStore {
     /// Bytes of data that may still be promised: free now, or by allocating chunks. Space that only
     /// a commit frees does not count.
     fn data_available(&self) -> u64;
+    /// Bytes of metadata that may still be promised, beside the data that may. If there are fewer than
+    /// `wanted`, the volume first sets space aside for as many as it can.
+    fn metadata_available(&self, wanted: u64) -> u64 {
+        let _ = wanted;
+        u64::MAX
+    }
     /// Takes `num_bytes` (sector-aligned) of contiguous space. Where it lies depends only on the
     /// sequence of earlier calls. [`VolumeErrorKind::NoSpace`] if no free run is long enough.
     fn allocate(&self, num_bytes: u64) -> VolumeResult<Self::Locator>;

@@ -88,6 +88,25 @@ pub struct NewInode {
     pub symlink_target: Bytes,
 }
 
+impl NewInode {
+    /// One that belongs to root, with all times at the epoch; the rest is to be set where it matters.
+    #[must_use]
+    pub fn new(file_type: FileType, mode: u32) -> Self {
+        Self {
+            file_type,
+            mode,
+            uid: 0,
+            gid: 0,
+            rdev: (0, 0),
+            atime: Timestamp::default(),
+            mtime: Timestamp::default(),
+            ctime: Timestamp::default(),
+            otime: Timestamp::default(),
+            symlink_target: Bytes::new(),
+        }
+    }
+}
+
 /// A name in a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirEntry {

@@ -9,11 +9,9 @@ pub(crate) mod gate;
 pub(crate) mod hooked;
 pub(crate) mod oracle;
 
-use bytes::Bytes;
 use compress::CodecId;
 use fs_core::{
     Builder, Compression, File, FileType, Filesystem, InodeId, MemoryVolume, NewInode, Policy,
-    Timestamp,
 };
 
 pub(crate) const ZSTD: Compression = Compression {
@@ -25,18 +23,7 @@ pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
 
 pub(crate) fn inode(file_type: FileType) -> NewInode {
-    NewInode {
-        file_type,
-        mode: 0o644,
-        uid: 0,
-        gid: 0,
-        rdev: (0, 0),
-        atime: Timestamp::default(),
-        mtime: Timestamp::default(),
-        ctime: Timestamp::default(),
-        otime: Timestamp::default(),
-        symlink_target: Bytes::new(),
-    }
+    NewInode::new(file_type, 0o644)
 }
 
 /// Small budgets, so that tests meet their ends.

@@ -12,6 +12,20 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+
+use btrfs_volume::device::FileDevice;
+use btrfs_volume::{MkfsOptions, Volume};
+
+/// A volume on a new file.
+pub(crate) fn new_image(image: &Path, size: u64) -> Volume {
+    let mut file = fs::File::options();
+    let file = file.read(true).write(true).create_new(true);
+    let device = FileDevice::from_file(file.open(image).unwrap());
+    let mut options = MkfsOptions::default();
+    options.size = Some(size);
+    Volume::mkfs(Arc::new(device), &options).unwrap()
+}
 
 /// Runs `ubtrfs`.
 pub(crate) fn ubtrfs<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Output {
