@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::counters::{Counters, count};
 use crate::error::{Source, shared};
-use crate::ports::{BoxError, DiskRange, DiskRead, Locator, Verify};
+use crate::ports::{BoxError, DiskRange, DiskRead, Locator, Verify, or_panicked};
 
 /// What a [`DiskRange`] holds.
 #[derive(Debug)]
@@ -37,10 +37,14 @@ pub(crate) fn read<L: Locator>(
     count(&counters.fetches, 1);
     let len: usize = requests.iter().map(|request| request.len).sum();
     count(&counters.fetched_bytes, len as u64);
-    let mut answers = disk.read(requests, mirror);
+    let answers = or_panicked("the device", || Ok(disk.read(requests, mirror)));
+    let (mut answers, why) = match answers {
+        Ok(answers) => (answers, "the device did not answer".into()),
+        Err(panicked) => (Vec::new(), panicked.to_string()),
+    };
     answers.truncate(requests.len());
     while answers.len() < requests.len() {
-        answers.push(Err("the device did not answer".into()));
+        answers.push(Err(why.as_str().into()));
     }
     for (answer, request) in answers.iter_mut().zip(requests) {
         if let Ok(bytes) = answer
@@ -103,7 +107,8 @@ fn check<L: Locator>(
     sectors: usize,
     cause: &mut Option<Source>,
 ) -> Vec<usize> {
-    match verify.verify(at.disk, at.offset, bytes) {
+    let verify = || verify.verify(at.disk, at.offset, bytes);
+    match or_panicked("who verifies", verify) {
         Ok(mut bad) => {
             bad.retain(|&index| index < sectors);
             bad
@@ -149,7 +154,12 @@ impl<L: Locator, D: DiskRead<L> + Verify<L>> Healing<'_, L, D> {
         count(&self.counters.healed_sectors, healed as u64);
         count(&self.counters.damaged_sectors, damaged as u64);
         if healed > 0 {
-            self.disk.healed(&self.request, healed);
+            let healed = || {
+                self.disk.healed(&self.request, healed);
+                Ok(())
+            };
+            // Nothing is lost with it.
+            let _ = or_panicked("the device", healed);
         }
         tracing::warn!(
             disk = ?self.request.disk,

@@ -1,7 +1,6 @@
 //! Executes pieces of a plan: fetch, verify, decompress, fill.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use compress::CodecId;
@@ -12,7 +11,7 @@ use crate::error::{Error, FileId, shared};
 use crate::fetch::{self, Fetched};
 use crate::flight::{Lead, Outcome};
 use crate::plan::{Piece, ReadPlan};
-use crate::ports::{BoxError, Decode, DiskRange, DiskRead, Locator, Verify};
+use crate::ports::{BoxError, Decode, DiskRange, DiskRead, Locator, Verify, or_panicked};
 
 static ZEROES: [u8; FOLIO_SIZE as usize] = [0; FOLIO_SIZE as usize];
 
@@ -195,9 +194,7 @@ impl<D> Loader<'_, D> {
             return Ok(len);
         };
         count(&self.counters.decompressions, 1);
-        // Whoever reads is not to go down with a codec that what is stored brings down.
-        let decoded = catch_unwind(AssertUnwindSafe(|| self.decode.decode(codec, src, dst)));
-        match decoded.unwrap_or_else(|_| Err("the codec panicked".into())) {
+        match or_panicked("the codec", || self.decode.decode(codec, src, dst)) {
             Ok(produced) => Ok(produced.min(dst.len())),
             Err(error) => Err((codec, error)),
         }

@@ -577,3 +577,52 @@ fn an_extent_at_the_end_of_all_addresses_overflows() {
     assert_eq!(error.range(), 4096..8192);
     assert_eq!(read(&world, 0, 4096).unwrap(), &world.content[..4096]);
 }
+
+/// Jobs run on the thread of whichever reader is free, and took it down with a device that panics. Guard:
+/// `or_panicked` in `fetch::read`.
+#[test]
+fn a_device_that_panics_took_down_a_reader() {
+    for mirrors in [1, 2] {
+        let volume = Volume {
+            mirrors,
+            ..Volume::default()
+        };
+        let mut world = World::with(volume, Threads(2));
+        let first = world.push_raw(&text(PIECE, 3));
+        world.push_compressed(&text(PIECE, 4), CodecId::ZSTD);
+        world.cold(None);
+        world.volume.panics.lock().unwrap().insert((first.0, 2, 0));
+        if mirrors == 2 {
+            check_all(&world);
+            continue;
+        }
+        let error = read(&world, 0, 2 * PIECE).map(|bytes| bytes.len());
+        assert_eq!(error.unwrap(), 2 * SECTOR, "as far as it can be read");
+        let error = read(&world, 2 * PAGE_SIZE, SECTOR).unwrap_err();
+        assert!(matches!(error, Error::Device { .. }), "{error}");
+        assert_eq!(error.range(), 2 * PAGE_SIZE..3 * PAGE_SIZE);
+        assert!(error.to_string().contains("the device panicked"), "{error}");
+        let behind = read(&world, 3 * PAGE_SIZE, 2 * PIECE).unwrap();
+        assert!(behind == world.content[3 * SECTOR..]);
+        assert!(world.path.is_idle());
+    }
+}
+
+/// The same of who verifies. Guard: `or_panicked` in `fetch::check`.
+#[test]
+fn who_panics_over_checksums_took_down_a_reader() {
+    let volume = Volume {
+        unverifiable: Some(1),
+        ..Volume::default()
+    };
+    let mut world = World::with(volume, Threads(2));
+    world.push_raw(&text(PIECE, 3));
+    world.push_compressed(&text(PIECE, 4), CodecId::LZO);
+    world.cold(None);
+    let before = read(&world, 0, 2 * PIECE).unwrap();
+    assert!(before == world.content[..PIECE]);
+    let error = read(&world, FOLIO_SIZE, 1).unwrap_err();
+    assert!(matches!(error, Error::Device { .. }), "{error}");
+    assert_eq!(error.range(), FOLIO_SIZE..2 * FOLIO_SIZE);
+    assert!(world.path.is_idle());
+}

@@ -15,6 +15,7 @@ pub use verify::Verify;
 use std::error::Error;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a port returns where it fails; kept as the source of an [`Error`](crate::Error).
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -24,3 +25,13 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 pub trait Locator: Copy + Eq + Hash + Debug + Send + Sync + 'static {}
 
 impl<T: Copy + Eq + Hash + Debug + Send + Sync + 'static> Locator for T {}
+
+/// Asks a port, whose panic is an error like any other: a job runs on the thread of whichever reader is
+/// free, which need not be the one that it is for.
+pub(crate) fn or_panicked<T>(
+    who: &str,
+    ask: impl FnOnce() -> Result<T, BoxError>,
+) -> Result<T, BoxError> {
+    let answer = catch_unwind(AssertUnwindSafe(ask));
+    answer.unwrap_or_else(|_| Err(format!("{who} panicked").into()))
+}

@@ -34,6 +34,10 @@ pub(crate) struct Volume {
     pub(crate) flipped: Mutex<BTreeSet<(usize, usize, usize)>>,
     /// (extent, sector, mirror): reading it fails.
     pub(crate) unreadable: Mutex<BTreeSet<(usize, usize, usize)>>,
+    /// (extent, sector, mirror): reading it panics.
+    pub(crate) panics: Mutex<BTreeSet<(usize, usize, usize)>>,
+    /// Who verifies panics from this extent on.
+    pub(crate) unverifiable: Option<usize>,
     pub(crate) reads: AtomicU64,
     pub(crate) slow: Option<Duration>,
 }
@@ -80,12 +84,23 @@ impl DiskRead<Disk> for Volume {
         if let Some(time) = self.slow {
             std::thread::sleep(time);
         }
+        let panics = self.panics.lock().unwrap().clone();
+        for at in all {
+            let first = at.offset as usize / SECTOR;
+            for sector in first..first + at.len.div_ceil(SECTOR) {
+                assert!(!panics.contains(&(at.disk.0, sector, mirror)), "as asked");
+            }
+        }
         all.iter().map(|at| self.read_one(at, mirror)).collect()
     }
 }
 
 impl Verify<Disk> for Volume {
     fn verify(&self, disk: Disk, offset: u64, bytes: &[u8]) -> Result<Vec<usize>, BoxError> {
+        assert!(
+            self.unverifiable.is_none_or(|from| disk.0 < from),
+            "as asked"
+        );
         let written = self.written.lock().unwrap();
         let good = &written[disk.0][offset as usize..];
         let sectors = bytes.chunks(SECTOR).zip(good.chunks(SECTOR)).enumerate();
