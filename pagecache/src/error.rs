@@ -6,6 +6,9 @@ use std::ops::Range;
 use bytes::Bytes;
 
 /// Pages that must be read before a write can be done, because it covers them only in part.
+///
+/// Once they are filled they stay for that write; who gives it up says so, by
+/// [`Mapping::give_up_write`](crate::Mapping::give_up_write).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("pages that must be read first: {ranges:?}")]
 pub struct MissingPages {

@@ -51,6 +51,19 @@ fn a_failed_source_pins_the_page_that_was_filled_for_it() {
     assert_eq!(cache.reclaim(u64::MAX), PAGE_SIZE);
 }
 
+/// The same where one of the pages could not be read. Guarded by `Mapping::give_up_write`.
+#[test]
+fn a_failed_fill_pins_the_pages_that_were_filled_before() {
+    let cache = Cache::new(1 << 20);
+    let file = Mapping::with_size(&cache, 2 * FOLIO_SIZE);
+    let range = 100..FOLIO_SIZE + 100;
+    let missing = file.write(100, &vec![1; FOLIO_SIZE as usize]).unwrap_err();
+    file.fill(missing.ranges[0].start, &[1; 4096]);
+    assert_eq!(cache.reclaim(u64::MAX), 0, "it stays for the write");
+    file.give_up_write(range);
+    assert_eq!(cache.reclaim(u64::MAX), PAGE_SIZE);
+}
+
 /// A buffer of one cache became a folio of another: the one could neither evict it nor count on its
 /// memory, the other evicted it and got nothing. Guarded by `Buffer::is_of` in `Inner::insert`.
 #[test]

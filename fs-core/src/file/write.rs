@@ -86,7 +86,10 @@ impl<V: Volume> File<V> {
         loop {
             let reservation = match self.reserve(at..window.end) {
                 Ok(reservation) => reservation,
-                Err(error) => return (at - window.start, Err(error)),
+                Err(error) => {
+                    self.inode.mapping.give_up_write(at..window.end);
+                    return (at - window.start, Err(error));
+                }
             };
             self.shared.make_room(FOLIO_SIZE);
             let written = self

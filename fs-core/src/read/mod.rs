@@ -113,7 +113,11 @@ impl<V: Volume> File<V> {
     pub(crate) fn fill(&self, missing: &MissingPages) -> Result<(), Error> {
         for range in &missing.ranges {
             let reads = &self.shared.reads;
-            self.as_read(|file| reads.read_range(file, range.clone(), 0))?;
+            let filled = self.as_read(|file| reads.read_range(file, range.clone(), 0));
+            filled.inspect_err(|_| {
+                let all = missing.ranges.iter();
+                all.for_each(|range| self.inode.mapping.give_up_write(range.clone()));
+            })?;
         }
         Ok(())
     }

@@ -82,8 +82,8 @@ struct Tally {
 struct Wanted(Vec<u64>);
 
 impl Wanted {
-    /// As many writers who wait for a fill are protected at a time; one who gives up leaves
-    /// something that only these and `forget` push out.
+    /// As many writers who wait for a fill are protected at a time; one who gives up and does not say so
+    /// leaves something that only these and `forget` push out.
     const MOST: usize = 16;
 
     fn add(&mut self, index: u64) {

@@ -102,6 +102,12 @@ impl Mapping {
         }
         Ok(at - offset)
     }
+
+    /// Says that who was told of [`MissingPages`] does not come back to write in `range`, for want of
+    /// these or of anything else, so that reclaim may have what was filled for it.
+    pub fn give_up_write(&self, range: Range<u64>) {
+        self.inner.give_up(range);
+    }
 }
 
 impl Error {
