@@ -181,6 +181,7 @@ impl<V: Volume> Filesystem<V> {
     ///
     /// Those of the volume.
     pub fn set_attrs(&self, id: InodeId, set: &SetAttrs) -> Result<(), Error> {
+        self.shared.will_change(200);
         self.shared.with_room(|| self.try_set_attrs(id, set))
     }
 
@@ -291,6 +292,7 @@ impl<V: Volume> Filesystem<V> {
         if let Some(policy) = policy {
             check_policy(policy, shared.workspaces.registry(), &shared.limits)?;
         }
+        shared.will_change(200);
         // Under the table's lock, so that memory and volume have that of the same call.
         let inodes = shared.inodes.lock();
         let put = shared.volume.put_policy(id, policy);

@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::mpsc;
 
-use fs_core::{File, Filesystem, MemoryVolume, Policy, Stats};
+use fs_core::{File, Filesystem, MemoryVolume, Policy, SetAttrs, Stats};
 use support::gate::{eventually, within};
 use support::*;
 
@@ -146,4 +146,25 @@ fn a_writer_who_waits_for_another_is_counted() {
         drop((a, b));
         fs.unmount().unwrap();
     });
+}
+
+/// Who changed nothing but attributes never came to a commit, and the volume kept all of it in memory.
+/// Guard: `will_change` in `Filesystem::set_attrs` and `Filesystem::set_policy`.
+#[test]
+fn attributes_and_policies_alone_were_never_committed() {
+    let fs = builder(MemoryVolume::new(u64::MAX)).build().unwrap();
+    let id = new_file(&fs, "a");
+    fs.sync().unwrap();
+    let changes: [&dyn Fn(); 2] = [&|| fs.set_attrs(id, &SetAttrs::default()).unwrap(), &|| {
+        fs.set_policy(id, Some(Policy::Never)).unwrap()
+    }];
+    for change in changes {
+        let before = fs.stats().commits;
+        let calls = (1..1_000_000).find(|_| {
+            change();
+            fs.commit_if_due().unwrap();
+            fs.stats().commits > before
+        });
+        assert!(calls.is_some_and(|calls| calls > 10_000), "{calls:?}");
+    }
 }
