@@ -150,7 +150,9 @@ fn a_failed_commit_makes_the_volume_read_only() {
         inner: MemDevice::new(0),
         left: AtomicUsize::new(usize::MAX),
     });
-    let volume = Volume::mkfs(device.clone(), &MkfsOptions::default()).unwrap();
+    let mut options = MkfsOptions::default();
+    options.size = Some(64 << 20);
+    let volume = Volume::mkfs(device.clone(), &options).unwrap();
     work(&volume, 0).unwrap();
     device.left.store(3, Ordering::Relaxed);
     assert_eq!(work(&volume, 1).unwrap_err().kind(), ErrorKind::Io);
@@ -158,6 +160,8 @@ fn a_failed_commit_makes_the_volume_read_only() {
     assert!(volume.is_read_only());
     assert_eq!(work(&volume, 2).unwrap_err().kind(), ErrorKind::ReadOnly);
     assert_eq!(volume.commit().unwrap_err().kind(), ErrorKind::ReadOnly);
+    // Or who asks for more would be told of the room, and not of this.
+    assert_eq!(volume.metadata_available(1 << 40), u64::MAX);
 }
 
 #[test]

@@ -123,11 +123,9 @@ impl State {
     /// Bytes of metadata that may be promised, beside data that takes all chunks there are not yet; of
     /// a chunk more if there are fewer than `wanted`.
     pub(crate) fn promise_metadata(&mut self, wanted: u64) -> u64 {
-        if self.engine.space.grows {
+        // After a failure for good it is not room that is lacking, and who asks for more hears of it.
+        if self.engine.space.grows || self.failed.is_some() {
             return u64::MAX;
-        }
-        if self.check_writable().is_err() {
-            return 0;
         }
         let kept = self.metadata_wanted() + 2 * ROOM_STEP;
         let mut available = self.engine.space.free(Kind::Metadata).saturating_sub(kept);

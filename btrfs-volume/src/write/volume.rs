@@ -260,8 +260,9 @@ impl Volume {
         self.state().map_or(0, |state| state.data_available())
     }
 
-    /// Bytes of metadata that may still be promised. If there are fewer than `wanted`, another chunk
-    /// is made for them where the device has room.
+    /// Bytes of metadata that may still be promised. If there are fewer than `wanted`, more chunks
+    /// are made for them where the device has room. Without an end after a failure for good, since it is
+    /// not room that is lacking then.
     #[must_use]
     pub fn metadata_available(&self, wanted: u64) -> u64 {
         self.state()
