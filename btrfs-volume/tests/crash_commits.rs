@@ -161,7 +161,7 @@ fn a_failed_commit_makes_the_volume_read_only() {
     assert_eq!(work(&volume, 2).unwrap_err().kind(), ErrorKind::ReadOnly);
     assert_eq!(volume.commit().unwrap_err().kind(), ErrorKind::ReadOnly);
     // Or who asks for more would be told of the room, and not of this.
-    assert_eq!(volume.metadata_available(1 << 40), u64::MAX);
+    assert_eq!(volume.metadata_available(1 << 40, 0), u64::MAX);
 }
 
 #[test]

@@ -138,7 +138,7 @@ impl<V: Volume> Builder<V> {
         let ledger = SpaceLedger::new(match self.commit_for_room {
             true => Limits {
                 // First: it is set aside for metadata what is not for data then.
-                metadata: self.volume.metadata_available(0),
+                metadata: self.volume.metadata_available(0, 0),
                 metadata_per_extent: limits.metadata_per_extent.into(),
                 data: self.volume.data_available(),
                 global_reserve: 0,

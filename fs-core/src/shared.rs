@@ -200,13 +200,12 @@ impl<V: Volume> Shared<V> {
     /// Tells the ledger what the volume has, of which so many bytes of metadata will be wanted. The
     /// caller has the books alone.
     pub(crate) fn count_anew(&self, metadata: u64) {
+        let data = self.ledger.counters(Space::Data).bytes_may_use;
         if self.counts_metadata() {
             let counters = self.ledger.counters(Space::Metadata);
-            let promised = counters.bytes_may_use;
             // Nobody has the metadata that is promised yet, so that it is among what is there.
-            let there = self
-                .volume
-                .metadata_available(promised.saturating_add(metadata));
+            let wanted = counters.bytes_may_use.saturating_add(metadata);
+            let there = self.volume.metadata_available(wanted, data);
             let capacity = counters.bytes_used.saturating_add(there);
             self.ledger.set_capacity(Space::Metadata, capacity);
         }

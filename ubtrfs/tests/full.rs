@@ -139,3 +139,30 @@ fn files_that_are_written_anew_had_no_room_at_writeback() {
         ends_well(fs, &image, &files, checked);
     }
 }
+
+/// Data was promised and dirty, and then names and their attributes took the room that there was, so that
+/// at writeback there was none. Guard: what `State::promise_metadata` leaves for data.
+#[test]
+fn names_took_the_room_of_data_that_was_promised() {
+    let checked = has_progs("names_took_the_room_of_data_that_was_promised");
+    for many in 2..5 {
+        let dir = TempDir::new().unwrap();
+        let image = dir.path().join("image");
+        let fs = filesystem(&image, 128 << 20);
+        let mut files: Vec<_> = (0..many).map(|nth| create(&fs, nth).unwrap()).collect();
+        for file in &mut files {
+            // Not as much as goes to the device by itself.
+            file.is = noise(3 << 20, file.id.ino);
+            fs.open(file.id).unwrap().write(0, &file.is).unwrap();
+        }
+        let value = noise(3000, 1);
+        let named = (many..).take_while(|&nth| {
+            let file = create(&fs, nth);
+            let set = file.and_then(|file| fs.set_xattr(file.id, b"user.x", &value));
+            done(set)
+        });
+        let named = named.count();
+        assert!(named > 100, "{named}");
+        ends_well(fs, &image, &files, checked);
+    }
+}

@@ -366,8 +366,8 @@ impl DataSpace for crate::Volume {
         crate::Volume::data_available(self)
     }
 
-    fn metadata_available(&self, wanted: u64) -> u64 {
-        crate::Volume::metadata_available(self, wanted)
+    fn metadata_available(&self, wanted: u64, data: u64) -> u64 {
+        crate::Volume::metadata_available(self, wanted, data)
     }
 
     fn allocate(&self, num_bytes: u64) -> VolumeResult<Bytenr> {

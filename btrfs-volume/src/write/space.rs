@@ -152,13 +152,33 @@ impl Space {
         self.metadata_wanted = wanted;
     }
 
+    fn profile(&self, kind: Kind) -> u64 {
+        match kind {
+            Kind::Data => 0,
+            Kind::Metadata => self.metadata_profile,
+            // There is little of it, and everything depends on it.
+            Kind::System => flags::DUP,
+        }
+    }
+
+    fn copies(&self, kind: Kind) -> u64 {
+        match self.profile(kind) {
+            flags::DUP => 2,
+            _ => 1,
+        }
+    }
+
+    /// Adds a chunk of metadata where the device has room for one besides `data` bytes of data and
+    /// `wanted` bytes of metadata. Whether it has.
+    pub(crate) fn add_metadata_beside(&mut self, data: u64, wanted: u64) -> bool {
+        let room = self.data_available(wanted).saturating_sub(data);
+        let room = room.min(self.unallocated()) / self.copies(Kind::Metadata) / MIB * MIB;
+        room > 0 && self.add_chunk_of(Kind::Metadata, MIB, room).is_ok()
+    }
+
     /// Bytes of the device that data chunks may take if `wanted` bytes of metadata must fit.
     fn data_room(&self, wanted: u64) -> u64 {
-        let copies = if self.metadata_profile == flags::DUP {
-            2
-        } else {
-            1
-        };
+        let copies = self.copies(Kind::Metadata);
         let missing = wanted.saturating_sub(self.free(Kind::Metadata));
         let unallocated = self.unallocated();
         // New data needs checksums, too.
@@ -259,24 +279,23 @@ impl Space {
 
     /// Adds a chunk that can hold `len` contiguous bytes.
     pub(crate) fn add_chunk(&mut self, kind: Kind, len: u64) -> Result<()> {
-        let profile = match kind {
-            Kind::Data => 0,
-            Kind::Metadata => self.metadata_profile,
-            // There is little of it, and everything depends on it.
-            Kind::System => flags::DUP,
+        let most = match kind {
+            Kind::Data if !self.grows => self.data_room(self.metadata_wanted),
+            _ => u64::MAX,
         };
-        let copies = if profile == flags::DUP { 2 } else { 1 };
-        let mut least = len.next_multiple_of(MIB).max(MIB);
-        let mut wanted = self.chunk_size(kind).max(least);
-        if kind == Kind::Data && !self.grows {
-            wanted = wanted.min(self.data_room(self.metadata_wanted));
-            if wanted < least {
-                // No such chunk can be placed.
-                least = u64::MAX / 4;
-                wanted = least;
-            }
-        }
-        let (length, stripes) = self.place(wanted, least, copies).ok_or(Error::NoSpace {
+        self.add_chunk_of(kind, len, most)
+    }
+
+    /// The same, of no more than `most` bytes.
+    fn add_chunk_of(&mut self, kind: Kind, len: u64, most: u64) -> Result<()> {
+        let profile = self.profile(kind);
+        let least = len.next_multiple_of(MIB).max(MIB);
+        let wanted = self.chunk_size(kind).max(least).min(most);
+        let placed = match wanted < least {
+            true => None,
+            false => self.place(wanted, least, self.copies(kind) as usize),
+        };
+        let (length, stripes) = placed.ok_or(Error::NoSpace {
             what: match kind {
                 Kind::Data => "data",
                 Kind::Metadata => "metadata",

@@ -121,23 +121,17 @@ impl State {
     }
 
     /// Bytes of metadata that may be promised, beside data that takes all chunks there are not yet; of
-    /// a chunk more if there are fewer than `wanted`.
-    pub(crate) fn promise_metadata(&mut self, wanted: u64) -> u64 {
+    /// more chunks if there are fewer than `wanted`, as long as they leave room for `data`.
+    pub(crate) fn promise_metadata(&mut self, wanted: u64, data: u64) -> u64 {
         // After a failure for good it is not room that is lacking, and who asks for more hears of it.
         if self.engine.space.grows || self.failed.is_some() {
             return u64::MAX;
         }
         let kept = self.metadata_wanted() + 2 * ROOM_STEP;
-        let mut available = self.engine.space.free(Kind::Metadata).saturating_sub(kept);
-        let nodesize = self.nodesize();
-        while available < wanted
-            && self
-                .engine
-                .space
-                .add_chunk(Kind::Metadata, nodesize)
-                .is_ok()
-        {
-            available = self.engine.space.free(Kind::Metadata).saturating_sub(kept);
+        let space = &mut self.engine.space;
+        let mut available = space.free(Kind::Metadata).saturating_sub(kept);
+        while available < wanted && space.add_metadata_beside(data, kept) {
+            available = space.free(Kind::Metadata).saturating_sub(kept);
         }
         available
     }

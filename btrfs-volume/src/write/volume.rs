@@ -261,12 +261,12 @@ impl Volume {
     }
 
     /// Bytes of metadata that may still be promised. If there are fewer than `wanted`, more chunks
-    /// are made for them where the device has room. Without an end after a failure for good, since it is
-    /// not room that is lacking then.
+    /// are made for them where the device has room beside `data` bytes of data. Without an end after a
+    /// failure for good, since it is not room that is lacking then.
     #[must_use]
-    pub fn metadata_available(&self, wanted: u64) -> u64 {
+    pub fn metadata_available(&self, wanted: u64, data: u64) -> u64 {
         self.state()
-            .map_or(0, |mut state| state.promise_metadata(wanted))
+            .map_or(0, |mut state| state.promise_metadata(wanted, data))
     }
 
     /// Records an extent whose bytes are on the device, in place of what it covers in the file.

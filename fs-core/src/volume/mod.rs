@@ -157,10 +157,11 @@ pub trait DataSpace: ExtentStore {
     /// Bytes of data that may still be promised: free now, or by allocating chunks. Space that only
     /// a commit frees does not count.
     fn data_available(&self) -> u64;
-    /// Bytes of metadata that may still be promised, beside the data that may. If there are fewer than
-    /// `wanted`, the volume first sets space aside for as many as it can.
-    fn metadata_available(&self, wanted: u64) -> u64 {
-        let _ = wanted;
+    /// Bytes of metadata that may still be promised. If there are fewer than `wanted`, the volume first
+    /// sets space aside for as many as it can, but not what `data` bytes of data need that are promised
+    /// and not allocated.
+    fn metadata_available(&self, wanted: u64, data: u64) -> u64 {
+        let _ = (wanted, data);
         u64::MAX
     }
     /// Takes `num_bytes` (sector-aligned) of contiguous space. Where it lies depends only on the

@@ -170,8 +170,8 @@ impl DataSpace for Hooked {
     fn data_available(&self) -> u64 {
         self.inner.data_available()
     }
-    fn metadata_available(&self, wanted: u64) -> u64 {
-        self.inner.metadata_available(wanted)
+    fn metadata_available(&self, wanted: u64, data: u64) -> u64 {
+        self.inner.metadata_available(wanted, data)
     }
     fn allocate(&self, num_bytes: u64) -> VolumeResult<MemoryLocator> {
         if !(self.asks)(Call::Allocate(num_bytes)) {
