@@ -220,7 +220,7 @@ fn mount_points_are_left_out_if_wanted() {
     let listed_with = ubtrfs(&["ls", image, "other"]);
     let without = ubtrfs(&["pack", "-q", "-f", "-x", text(&dir), image]);
     let listed_without = ubtrfs(&["ls", image, "other"]);
-    support::tool("umount", &[text(&other)]);
+    support::umount(&other);
     assert!(with.status.success() && without.status.success());
     assert_eq!(listed_with.stdout, b"file\n");
     assert_eq!(listed_without.stdout, b"");
@@ -256,7 +256,7 @@ fn no_room_is_an_error_and_leaves_nothing() {
         );
         let output = ubtrfs(&["pack", "-q", text(&dir), text(&small.join("image"))]);
         let left = names(&small);
-        support::tool("umount", &[text(&small)]);
+        support::umount(&small);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains("space"), "{stderr}");

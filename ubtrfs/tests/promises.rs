@@ -146,7 +146,7 @@ fn a_full_target_is_told_with_the_file_that_did_not_fit() {
             &["-t", "tmpfs", "-o", "size=24m", "tmpfs", text(&small)],
         );
         let output = ubtrfs(&["pack", "-q", text(&dir), text(&small.join("image"))]);
-        support::tool("umount", &[text(&small)]);
+        support::umount(&small);
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{stderr}");
         assert!(stderr.contains("No space left on device"), "{stderr}");

@@ -10,3 +10,4 @@ pub mod image;
 pub mod losing;
 pub mod read;
 pub mod tree;
+pub(crate) mod umount;

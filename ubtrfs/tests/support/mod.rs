@@ -7,6 +7,10 @@
 
 pub(crate) mod snapshot;
 pub(crate) mod tree;
+#[path = "../../../btrfs-volume/tests/support/umount.rs"]
+mod umount;
+
+pub(crate) use umount::umount;
 
 use std::fs;
 use std::io::Write;
@@ -142,7 +146,7 @@ impl Mounted {
 
     pub(crate) fn unmount(mut self) {
         self.mounted = false;
-        tool("umount", &[text(&self.at)]);
+        umount(&self.at);
     }
 }
 
