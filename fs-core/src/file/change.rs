@@ -36,7 +36,7 @@ impl<V: Volume> File<V> {
         let old = self.size();
         if size > old {
             self.drop_lost_tail(size)?;
-            self.settle_head(size);
+            let _out = self.settle_head(size);
             // Also within the last page: nobody writes what the file grows by.
             self.pin_tail(u64::MAX)?;
             self.inode.mapping.truncate(size);

@@ -11,11 +11,21 @@ use readpath::ExtentKind;
 
 use super::{File, MAX_SIZE};
 use crate::error::Error;
+use crate::inode::Inode;
 use crate::pipeline_trace::PipelineStep;
 use crate::stats::add;
 use crate::sync::Ordering;
 use crate::volume::Volume;
 use crate::writeback::MAX_CLAIM;
+
+/// A small file whose content is not to be stored in the tree as long as this lives.
+pub(super) struct OutOfTree<'a>(&'a Inode);
+
+impl Drop for OutOfTree<'_> {
+    fn drop(&mut self) {
+        self.0.no_inline.store(false, Ordering::Release);
+    }
+}
 
 impl<V: Volume> File<V> {
     /// Writes all of `data` at `offset`.
@@ -52,7 +62,7 @@ impl<V: Volume> File<V> {
         let end = self.end_of(offset, max_len)?;
         let guard = self.lock_to_write(offset..end);
         self.drop_lost_tail(end)?;
-        self.settle_head(end);
+        let _out = self.settle_head(end);
         self.pin_tail(offset)?;
         let mut at = offset;
         while at < end {
@@ -225,11 +235,13 @@ impl<V: Volume> File<V> {
     }
 
     /// Before a file of a sector grows beyond that, waits for what of it is on its way: whether it may
-    /// stay in the tree depends on the size, and is not to depend on which of the two is faster.
-    pub(super) fn settle_head(&self, end: u64) {
+    /// stay in the tree depends on the size, and is not to depend on which of the two is faster. What is
+    /// dirtied from then on stays out, as long as what this returns lives: it may be claimed before the
+    /// file has grown. The caller has the first page, too.
+    pub(super) fn settle_head(&self, end: u64) -> Option<OutOfTree<'_>> {
         let sector = u64::from(self.shared.limits.sector_size);
         if end <= sector || self.size() > sector {
-            return;
+            return None;
         }
         let head = 0..PAGE_SIZE;
         let on_way = Select::any(StateBits::IN_FLIGHT | StateBits::ORDERED);
@@ -237,6 +249,8 @@ impl<V: Volume> File<V> {
             let _hurry = self.shared.writer.hurry();
             self.inode.mapping.wait_writeback(head);
         }
+        let before = self.inode.no_inline.swap(true, Ordering::AcqRel);
+        (!before).then_some(OutOfTree(&self.inode))
     }
 
     /// Before the file grows to `end` for the first time since it was loaded, drops what extents there
