@@ -3,6 +3,7 @@
 
 mod support;
 
+use fs_core::memory::FaultOp;
 use fs_core::{ExtentKind, ExtentStore, MemoryVolume};
 use support::gate::*;
 use support::*;
@@ -35,5 +36,68 @@ fn extents_were_put_beside_content_in_the_tree() {
         f.write(0, &noise(100, 3)).unwrap();
         f.fsync().unwrap();
         assert!(inline());
+    });
+}
+
+/// What was cut off, or was where a hole was punched, was compressed and written first, if it was dirty: it
+/// took its time, and where the device failed, `fsync` told of data that nobody wanted any more. Guard:
+/// `File::hold_back`.
+#[test]
+fn dirty_data_was_written_before_it_was_dropped() {
+    within(20, || {
+        let (fs, id, f) = roomy_file();
+        let all = noise(1 << 20, 1);
+        fs.volume().faults().fail_every(FaultOp::Write, true);
+        f.write(0, &all).unwrap();
+        f.set_size(100).unwrap();
+        f.set_size(0).unwrap();
+        f.write(0, &all).unwrap();
+        f.punch_hole(0..1 << 20).unwrap();
+        assert_eq!(fs.cache_stats().dirty, 0);
+        f.fsync().unwrap();
+        assert_eq!(fs.volume().faults().seen(FaultOp::Write), 0);
+        assert_eq!(content(&fs, id), vec![0; 1 << 20]);
+        // What is on its way, and was overwritten meanwhile, is waited for.
+        fs.volume().faults().fail_every(FaultOp::Write, false);
+        for at in 0..100 {
+            f.write(0, &all).unwrap();
+            f.sync_range(0..512 << 10, false).unwrap();
+            f.write(0, &all[..300 << 10]).unwrap();
+            match at % 2 {
+                0 => f.set_size(at * 1000).unwrap(),
+                _ => f.punch_hole(at * 1000..1 << 20).unwrap(),
+            }
+            let len = f.size() as usize;
+            let mut held = all[..at as usize * 1000].to_vec();
+            held.resize(len, 0);
+            assert!(content(&fs, id) == held, "{at}");
+            fs.drop_caches();
+            assert!(content(&fs, id) == held, "{at}");
+        }
+        fs.sync().unwrap();
+        fs.check_idle().unwrap();
+    });
+}
+
+/// Where the volume refuses to drop what it has, nothing is lost. Guard: `Unwanted` is dirty once more.
+#[test]
+fn what_could_not_be_cut_off_stays_dirty() {
+    within(20, || {
+        for punch in [false, true] {
+            let (fs, id, f) = roomy_file();
+            f.write(0, &noise(300_000, 1)).unwrap();
+            fs.volume().faults().fail_every(FaultOp::Metadata, true);
+            let refused = match punch {
+                true => f.punch_hole(0..300_000),
+                false => f.set_size(0),
+            };
+            refused.unwrap_err();
+            fs.volume().faults().fail_every(FaultOp::Metadata, false);
+            f.fsync().unwrap();
+            fs.drop_caches();
+            assert!(content(&fs, id) == noise(300_000, 1));
+            drop(f);
+            fs.unmount().unwrap();
+        }
     });
 }

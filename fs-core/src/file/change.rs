@@ -21,12 +21,11 @@ const MAPS_AT_ONCE: u64 = 64 << 20;
 
 impl<V: Volume> File<V> {
     /// Sets the size: a larger one adds a hole, a smaller one drops what lies behind it, and the same
-    /// one what was preallocated there.
+    /// one what was preallocated there. What is dirty behind the new end is not written first.
     ///
     /// # Errors
     ///
-    /// Those of writing back what is dirty behind the new end, of reading the last page, and of the
-    /// volume.
+    /// Those of reading the last page, and of the volume.
     pub fn set_size(&self, size: u64) -> Result<(), Error> {
         self.writable()?;
         let size = self.end_of(size, 0)?;
@@ -53,19 +52,19 @@ impl<V: Volume> File<V> {
             }
         }
         // Nothing that is on its way may enter the trees behind the new end.
-        self.shared
-            .wait_range(&self.inode, dropped.clone(), Until::Clean);
+        let unwanted = self.hold_back(dropped.clone(), dropped.clone());
         let cut = || self.shared.cut(&self.inode, size, dropped.clone());
-        self.shared.with_room(cut)
+        self.shared.with_room(cut)?;
+        unwanted.was_dropped();
+        Ok(())
     }
 
     /// Makes a range read as zeroes and gives its space back, where whole pages of it have any. The
-    /// size stays.
+    /// size stays. What is dirty there is not written first.
     ///
     /// # Errors
     ///
-    /// Those of writing back what is dirty there, of reading the pages at its ends, and of the
-    /// volume.
+    /// Those of reading the pages at its ends, and of the volume.
     pub fn punch_hole(&self, range: Range<u64>) -> Result<(), Error> {
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("punch_hole", ino, ?range).entered();
@@ -78,8 +77,6 @@ impl<V: Volume> File<V> {
         let pages = Self::pages(&range);
         let _guard = self.lock(pages.clone());
         let size = self.size();
-        self.shared
-            .wait_range(&self.inode, pages.clone(), Until::Clean);
         // The last page is whole as soon as all of it that the file has is meant. Behind it there
         // may be preallocated space.
         let end = range.end / PAGE_SIZE * PAGE_SIZE;
@@ -89,6 +86,7 @@ impl<V: Volume> File<V> {
             end
         };
         let whole = range.start.next_multiple_of(PAGE_SIZE)..end;
+        let unwanted = self.hold_back(whole.clone(), pages);
         if whole.start < whole.end {
             self.shared.with_room(|| {
                 // Or else preallocated space of the window, given up for a write meanwhile, comes back here.
@@ -105,6 +103,7 @@ impl<V: Volume> File<V> {
                 Ok(())
             })?;
         }
+        unwanted.was_dropped();
         let range = range.start.min(size)..range.end.min(size);
         let before = range.start..range.end.min(whole.start);
         let behind = range.start.max(whole.end)..range.end;

@@ -3,6 +3,7 @@
 mod change;
 mod direct;
 mod sync;
+mod unwanted;
 mod write;
 
 use std::ops::Range;
