@@ -67,6 +67,20 @@ impl Failures {
         FailureCursor(if self.told { self.count } else { 0 })
     }
 
+    /// The last failure, if there was one since there were so many. Whoever has the file open is still
+    /// told.
+    pub(crate) fn since(&self, count: u64, id: InodeId) -> Result<(), Error> {
+        match &self.last {
+            Some(failure) if self.count != count => Err(failure.of(id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// How many there were.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     /// The last failure, if there was one since `cursor` looked.
     pub(crate) fn check(&mut self, cursor: &mut FailureCursor, id: InodeId) -> Result<(), Error> {
         if cursor.0 == self.count {

@@ -4,7 +4,7 @@
 mod support;
 
 use fs_core::memory::FaultOp;
-use fs_core::{ExtentKind, ExtentStore, MemoryVolume};
+use fs_core::{ErrorKind, ExtentKind, ExtentStore, MemoryVolume};
 use support::gate::*;
 use support::*;
 
@@ -99,5 +99,28 @@ fn what_could_not_be_cut_off_stays_dirty() {
             drop(f);
             fs.unmount().unwrap();
         }
+    });
+}
+
+/// Dirty data could not be written, and who read directly, or asked where there is data, got what the device
+/// had before, or a hole, and no error. Guard: `File::wait_to_look`.
+#[test]
+fn who_looked_behind_the_cache_was_told_nothing_of_a_failure() {
+    within(20, || {
+        let (fs, _, f) = roomy_file();
+        f.write(0, &noise(8192, 1)).unwrap();
+        f.fsync().unwrap();
+        let failing = |fail| fs.volume().faults().fail_every(FaultOp::Write, fail);
+        failing(true);
+        f.write(0, &noise(8192, 2)).unwrap();
+        assert_eq!(f.read_direct(0, 8192).unwrap_err().kind(), ErrorKind::Io);
+        f.write(1 << 20, &noise(8192, 3)).unwrap();
+        assert_eq!(f.seek_data(8192).unwrap_err().kind(), ErrorKind::Io);
+        failing(false);
+        f.fsync().unwrap_err();
+        f.fsync().unwrap();
+        // What was lost is lost; others need not hear of it again.
+        assert_eq!(f.read_direct(0, 8192).unwrap().concat(), noise(8192, 1));
+        assert_eq!(f.seek_data(8192).unwrap(), None);
     });
 }

@@ -352,7 +352,7 @@ impl<V: Volume> File<V> {
     ///
     /// # Errors
     ///
-    /// Those of writeback and of the volume.
+    /// As [`File::next_data`].
     pub fn seek_data(&self, offset: u64) -> Result<Option<u64>, Error> {
         Ok(self.next_data(offset)?.map(|data| data.start.max(offset)))
     }

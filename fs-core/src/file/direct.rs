@@ -126,7 +126,8 @@ impl<V: Volume> File<V> {
     ///
     /// # Errors
     ///
-    /// As [`File::read`].
+    /// As [`File::read`]; [`Error::Writeback`] if dirty data of the file fails to be written meanwhile, of
+    /// which `fsync` tells nevertheless.
     pub fn read_direct(&self, offset: u64, len: u64) -> Result<Vec<Bytes>, Error> {
         let end_now = || offset.saturating_add(len).min(self.size());
         let end = end_now();
@@ -140,8 +141,7 @@ impl<V: Volume> File<V> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        self.shared
-            .wait_range(&self.inode, Self::pages(&range), Until::Clean);
+        self.wait_to_look(Self::pages(&range), Until::Clean)?;
         let apart = Mapping::with_size(&self.shared.cache, self.size());
         Ok(self.read_through(&apart, |reads, file| reads.read_bytes(file, range, 0))?)
     }

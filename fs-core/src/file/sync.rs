@@ -54,6 +54,15 @@ impl<V: Volume> File<V> {
         self.told()
     }
 
+    /// Waits until a range is on the device, for who asks what is there. Nobody is told by that of a
+    /// failure meanwhile but the caller.
+    pub(crate) fn wait_to_look(&self, range: Range<u64>, until: Until) -> Result<(), Error> {
+        let inode = &self.inode;
+        let before = inode.failures.lock().count();
+        self.shared.wait_range(inode, range, until);
+        inode.failures.lock().since(before, inode.id)
+    }
+
     /// What this handle was not told of yet.
     pub(super) fn told(&self) -> Result<(), Error> {
         let mut told = self.told.lock();

@@ -77,14 +77,14 @@ impl<V: Volume> File<V> {
     ///
     /// # Errors
     ///
-    /// Those of writeback and of the volume.
+    /// [`Error::Writeback`] if dirty data of the file fails to be written meanwhile, of which `fsync` tells
+    /// nevertheless; those of the volume.
     pub fn next_data(&self, offset: u64) -> Result<Option<Range<u64>>, Error> {
         let size = self.size();
         let mut from = offset;
         let mut found: Option<Range<u64>> = None;
         let all = 0..size.next_multiple_of(PAGE_SIZE);
-        self.shared
-            .wait_range(&self.inode, all, delalloc::Until::Written);
+        self.wait_to_look(all, delalloc::Until::Written)?;
         // Longer where there is nothing: a hole may be as long as a file can be.
         let mut look = 64 << 20;
         while from < size {
