@@ -124,3 +124,32 @@ fn who_looked_behind_the_cache_was_told_nothing_of_a_failure() {
         assert_eq!(f.seek_data(8192).unwrap(), None);
     });
 }
+
+/// Space was promised for as much as a source might have, in steps of 128 KiB, and where there was not as much
+/// the few bytes that came were refused. Guard: `File::reserve_what_fits`.
+#[test]
+fn a_few_bytes_were_refused_since_there_might_be_more() {
+    within(20, || {
+        let (fs, id, f) = one_file(MemoryVolume::new(20 * 4096));
+        f.write(0, &noise(18 * 4096, 1)).unwrap();
+        f.fsync().unwrap();
+        let mut rest = &b"a few bytes"[..];
+        let wrote = f.write_from(18 * 4096, 1 << 20, &mut |window| {
+            let take = rest.len().min(window.len());
+            window[..take].copy_from_slice(&rest[..take]);
+            rest = &rest[take..];
+            Ok(take)
+        });
+        assert_eq!(wrote.unwrap(), 11);
+        // What fits is written.
+        let full = f.write(18 * 4096, &noise(128 << 10, 2)).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::NoSpace);
+        f.fsync().unwrap();
+        fs.drop_caches();
+        let held = [noise(18 * 4096, 1), noise(128 << 10, 2)].concat();
+        let got = content(&fs, id);
+        assert!(got.len() >= 19 * 4096 && got == held[..got.len()]);
+        drop(f);
+        fs.unmount().unwrap();
+    });
+}

@@ -94,18 +94,15 @@ impl<V: Volume> File<V> {
     ) -> (u64, Result<(), Error>) {
         let mut at = window.start;
         loop {
-            let reservation = match self.reserve(at..window.end) {
-                Ok(reservation) => reservation,
+            let (end, reservation) = match self.reserve_what_fits(at..window.end) {
+                Ok(reserved) => reserved,
                 Err(error) => {
                     self.inode.mapping.give_up_write(at..window.end);
                     return (at - window.start, Err(error));
                 }
             };
             self.shared.make_room(FOLIO_SIZE);
-            let written = self
-                .inode
-                .mapping
-                .write_with(at, window.end - at, &mut *source);
+            let written = self.inode.mapping.write_with(at, end - at, &mut *source);
             let (put, next) = match written {
                 Ok(put) => (put, None),
                 Err(CacheError::Source { written, source }) => {
@@ -147,9 +144,36 @@ impl<V: Volume> File<V> {
             }
             at += put;
             match next {
+                // It was cut short, and not the source.
+                None if at == end && end < window.end => {}
                 None => return (at - window.start, Ok(())),
                 Some(Ok(())) => {}
                 Some(Err(error)) => return (at - window.start, Err(error)),
+            }
+        }
+    }
+
+    /// Promises space for a range, or for its beginning where there is no room for more: the source may
+    /// not have as much, and what fits is written. Up to where.
+    fn reserve_what_fits(&self, range: Range<u64>) -> Result<(u64, Reservation), Error> {
+        let mut end = range.end;
+        loop {
+            let error = match self.reserve(range.start..end) {
+                Ok(reservation) => return Ok((end, reservation)),
+                Err(error) => error,
+            };
+            let Error::NoSpace { available, .. } = error else {
+                return Err(error);
+            };
+            let fits = (range.start / PAGE_SIZE * PAGE_SIZE).saturating_add(available);
+            let fits = fits / PAGE_SIZE * PAGE_SIZE;
+            if fits <= range.start {
+                return Err(error);
+            }
+            // Others may have come meanwhile.
+            end = fits.min((end - 1) / PAGE_SIZE * PAGE_SIZE);
+            if end <= range.start {
+                return Err(error);
             }
         }
     }
