@@ -153,3 +153,41 @@ fn a_few_bytes_were_refused_since_there_might_be_more() {
         fs.unmount().unwrap();
     });
 }
+
+/// A write had preallocated space given up for it, and its source failed, or had no more. Others took the
+/// space, and writing there failed, which was promised not to. Guard: `File::keep_again`.
+#[test]
+fn a_source_that_failed_cost_the_preallocation() {
+    within(20, || {
+        for ends_after in [0, 1, 8192, 20_001] {
+            let (fs, id, f) = one_file(MemoryVolume::new(64 * 4096));
+            f.allocate(0..32 * 4096, false).unwrap();
+            let other = fs.open(new_file(&fs, "b")).unwrap();
+            other.write(0, &noise(32 * 4096, 1)).unwrap();
+            other.fsync().unwrap();
+            let mut left = ends_after;
+            let wrote = f.write_from(0, 32 * 4096, &mut |window| {
+                let put = std::mem::take(&mut left);
+                window[..put].copy_from_slice(&noise(put, 9));
+                match put {
+                    0 if ends_after % 2 == 0 => Err(std::io::Error::other("no more")),
+                    put => Ok(put),
+                }
+            });
+            assert_eq!(wrote.is_err(), ends_after % 2 == 0);
+            let full = other.write(32 * 4096, &noise(4096, 2)).unwrap_err();
+            assert_eq!(full.kind(), ErrorKind::NoSpace, "{ends_after}");
+            let from = ends_after.next_multiple_of(4096);
+            f.write(from as u64, &noise(32 * 4096 - from, 3)).unwrap();
+            f.fsync().unwrap();
+            fs.drop_caches();
+            let held = [noise(ends_after, 9), vec![0; from - ends_after]].concat();
+            let held = [held, noise(32 * 4096 - from, 3)].concat();
+            assert!(content(&fs, id) == held, "{ends_after}");
+            fs.sync().unwrap();
+            fs.volume().audit().unwrap();
+            drop((f, other));
+            fs.unmount().unwrap();
+        }
+    });
+}

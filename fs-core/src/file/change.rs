@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use delalloc::Until;
+use delalloc::{Reservation, Until};
 use pagecache::{FOLIO_SIZE, PAGE_SIZE};
 use readpath::ExtentKind;
 
@@ -18,6 +18,9 @@ const MAX_PREALLOC: u64 = FOLIO_SIZE;
 
 /// Bytes of a file whose maps are looked up at a time.
 const MAPS_AT_ONCE: u64 = 64 << 20;
+
+/// What promises space, and the preallocated space that was given up for that.
+pub(super) type GivingUp<R> = (R, Vec<Range<u64>>);
 
 impl<V: Volume> File<V> {
     /// Sets the size: a larger one adds a hole, a smaller one drops what lies behind it, and the same
@@ -263,12 +266,13 @@ impl<V: Volume> File<V> {
     }
 
     /// Reserves for a range out of the preallocated space that it touches, which is given up for
-    /// that; what of it lies elsewhere is kept. `None` if there is none, or not enough.
+    /// that; what of it lies elsewhere is kept. With what it promised comes what of the range was given
+    /// up. `None` if there is none, or not enough.
     pub(super) fn reserve_preallocated<R>(
         &self,
         range: Range<u64>,
         reserve: impl FnOnce() -> Option<R>,
-    ) -> Result<Option<R>, Error> {
+    ) -> Result<Option<GivingUp<R>>, Error> {
         let (id, shared) = (self.inode.id, &self.shared);
         // Alone, from the first look on: what others record in the same window is not to be given up,
         // and what is given up is not to be had by anybody else.
@@ -320,7 +324,11 @@ impl<V: Volume> File<V> {
         let reserved = match both {
             Some((promised, reserved)) => {
                 shared.preallocate_again(id, &rest, promised);
-                Some(reserved)
+                let within = kept
+                    .iter()
+                    .map(|part| part.start.max(range.start)..part.end.min(range.end))
+                    .filter(|part| part.start < part.end);
+                Some((reserved, within.collect()))
             }
             None => {
                 let given_up = &kept[..given_up];
@@ -331,6 +339,36 @@ impl<V: Volume> File<V> {
             }
         };
         freed.map(|()| reserved)
+    }
+
+    /// Preallocates once more what was given up for a write and lies at or behind `unused`, which the write
+    /// did not need, out of what was promised to it. The caller keeps writers away from it.
+    pub(super) fn keep_again(
+        &self,
+        given_up: &[Range<u64>],
+        unused: u64,
+        promised: &mut Reservation,
+    ) {
+        let (id, shared) = (self.inode.id, &self.shared);
+        for part in given_up {
+            let part = part.start.max(unused)..part.end;
+            if part.is_empty() {
+                continue;
+            }
+            // What was on its way there may have been recorded meanwhile.
+            let _alone = shared.books.write();
+            let Ok(maps) = self.maps(part.clone()) else {
+                continue;
+            };
+            for map in maps.iter().filter(|map| map.kind == ExtentKind::Hole) {
+                let end = map.start.saturating_add(map.len).min(part.end);
+                let hole = map.start.max(part.start)..end;
+                if !hole.is_empty() {
+                    let promised = promised.split(hole.end - hole.start, 0);
+                    shared.preallocate_again(id, std::slice::from_ref(&hole), promised);
+                }
+            }
+        }
     }
 
     /// Whether a page has neither data on the volume nor anything in memory that is to be written. The

@@ -9,6 +9,7 @@ use extent_tree::{RangeGuard, Select, StateBits};
 use pagecache::{Error as CacheError, FOLIO_SIZE, MissingPages, PAGE_SIZE};
 use readpath::ExtentKind;
 
+use super::change::GivingUp;
 use super::{File, MAX_SIZE};
 use crate::error::Error;
 use crate::inode::Inode;
@@ -94,7 +95,8 @@ impl<V: Volume> File<V> {
     ) -> (u64, Result<(), Error>) {
         let mut at = window.start;
         loop {
-            let (end, reservation) = match self.reserve_what_fits(at..window.end) {
+            let reserved = self.reserve_what_fits(at..window.end);
+            let (end, mut reservation, given_up) = match reserved {
                 Ok(reserved) => reserved,
                 Err(error) => {
                     self.inode.mapping.give_up_write(at..window.end);
@@ -125,8 +127,12 @@ impl<V: Volume> File<V> {
                     Some(Err(Error::Config(format!("the page cache: {other}")))),
                 ),
             };
+            let dirtied = at / PAGE_SIZE * PAGE_SIZE..(at + put).next_multiple_of(PAGE_SIZE);
+            if at + put < end {
+                let unused = if put > 0 { dirtied.end } else { dirtied.start };
+                self.keep_again(&given_up, unused, &mut reservation);
+            }
             if put > 0 {
-                let dirtied = at / PAGE_SIZE * PAGE_SIZE..(at + put).next_multiple_of(PAGE_SIZE);
                 self.inode.touch();
                 self.inode
                     .delalloc
@@ -154,12 +160,16 @@ impl<V: Volume> File<V> {
     }
 
     /// Promises space for a range, or for its beginning where there is no room for more: the source may
-    /// not have as much, and what fits is written. Up to where.
-    fn reserve_what_fits(&self, range: Range<u64>) -> Result<(u64, Reservation), Error> {
+    /// not have as much, and what fits is written. Up to where, and what preallocated space was given up
+    /// for it.
+    fn reserve_what_fits(
+        &self,
+        range: Range<u64>,
+    ) -> Result<(u64, Reservation, Vec<Range<u64>>), Error> {
         let mut end = range.end;
         loop {
-            let error = match self.reserve(range.start..end) {
-                Ok(reservation) => return Ok((end, reservation)),
+            let error = match self.reserve_giving_up(range.start..end) {
+                Ok((reservation, given_up)) => return Ok((end, reservation, given_up)),
                 Err(error) => error,
             };
             let Error::NoSpace { available, .. } = error else {
@@ -180,13 +190,19 @@ impl<V: Volume> File<V> {
 
     /// Promises space for a range before it becomes dirty.
     pub(super) fn reserve(&self, range: Range<u64>) -> Result<Reservation, Error> {
+        let (reservation, _) = self.reserve_giving_up(range)?;
+        Ok(reservation)
+    }
+
+    /// The same, and what preallocated space of the range was given up for it.
+    fn reserve_giving_up(&self, range: Range<u64>) -> Result<GivingUp<Reservation>, Error> {
         if let Some(reservation) = self.reserve_free(range.clone())? {
-            return Ok(reservation);
+            return Ok((reservation, Vec::new()));
         }
         // What was preallocated here is for this.
         let reserve = || self.inode.delalloc.reserve(range.clone()).ok();
-        let reservation = self.reserve_preallocated(Self::pages(&range), reserve)?;
-        reservation.ok_or_else(|| self.no_space(range.end - range.start))
+        let reserved = self.reserve_preallocated(Self::pages(&range), reserve)?;
+        reserved.ok_or_else(|| self.no_space(range.end - range.start))
     }
 
     /// The same out of what is free or becomes so, and not of what is preallocated. `None` if there is
