@@ -215,16 +215,13 @@ impl<V: Volume> File<V> {
     }
 
     pub(super) fn no_space(&self, wanted: u64) -> Error {
-        let available = self.shared.ledger.available(Space::Data);
-        match wanted > available {
-            true => Error::NoSpace { wanted, available },
-            // Then it was not data that was lacking.
-            false => {
-                let windows = wanted.div_ceil(FOLIO_SIZE);
-                self.shared
-                    .no_metadata(self.shared.ledger.metadata_for(windows))
-            }
+        let ledger = &self.shared.ledger;
+        let metadata = ledger.metadata_for(wanted.div_ceil(FOLIO_SIZE));
+        if ledger.available(Space::Metadata) < metadata {
+            return self.shared.no_metadata(metadata);
         }
+        let available = ledger.available(Space::Data);
+        Error::NoSpace { wanted, available }
     }
 
     fn write_tail(&self, offset: u64, bytes: &Bytes, missing: &MissingPages) -> Result<(), Error> {
