@@ -157,14 +157,23 @@ impl<V: Volume> Shared<V> {
         mut promised: Reservation,
     ) {
         for hole in holes {
-            let len = hole.end - hole.start;
-            let part = promised.split(len, 0);
-            let Ok(at) = self.volume.allocate(len) else {
-                continue;
-            };
-            match self.volume.preallocate(id, hole.clone(), at) {
-                Ok(()) => part.allocate(len).commit(),
-                Err(_) => self.volume.release(at, len),
+            let (mut at, mut most) = (hole.start, u64::MAX);
+            while at < hole.end {
+                let len = (hole.end - at).min(most);
+                let Ok(place) = self.volume.allocate(len) else {
+                    // There may be room for it in smaller parts.
+                    if len <= PAGE_SIZE {
+                        break;
+                    }
+                    most = (len / 2).next_multiple_of(PAGE_SIZE);
+                    continue;
+                };
+                let part = promised.split(len, 0);
+                match self.volume.preallocate(id, at..at + len, place) {
+                    Ok(()) => part.allocate(len).commit(),
+                    Err(_) => self.volume.release(place, len),
+                }
+                at += len;
             }
         }
     }

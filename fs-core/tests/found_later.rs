@@ -3,9 +3,13 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
 use fs_core::memory::FaultOp;
-use fs_core::{ErrorKind, ExtentKind, ExtentStore, MemoryVolume};
+use fs_core::{ErrorKind, ExtentKind, ExtentStore, FileType, Filesystem, MemoryVolume};
 use support::gate::*;
+use support::hooked::{Call, Hooked};
 use support::*;
 
 /// A small file grew. Its last page, which was to be written anew for that, was claimed before the file had
@@ -189,5 +193,35 @@ fn a_source_that_failed_cost_the_preallocation() {
             drop((f, other));
             fs.unmount().unwrap();
         }
+    });
+}
+
+/// Of a preallocated window a page was written, and the rest, which was to be kept, was lost where there was no
+/// room for it in one place any more. Guard: the parts in `Shared::preallocate_again`.
+#[test]
+fn the_rest_of_a_preallocated_window_was_lost_where_free_space_was_in_small_parts() {
+    within(20, || {
+        let longest = Arc::new(AtomicU64::new(u64::MAX));
+        let most = Arc::clone(&longest);
+        let inner = MemoryVolume::new(64 * 4096);
+        let volume = Hooked::new(inner, move |call| match call {
+            Call::Allocate(len) => len <= most.load(SeqCst),
+            _ => true,
+        });
+        let fs = Filesystem::builder(volume).build().unwrap();
+        let new = |name: &[u8]| fs.create(fs.root(), name, &inode(FileType::Regular));
+        let f = fs.open(new(b"a").unwrap()).unwrap();
+        f.allocate(0..32 * 4096, false).unwrap();
+        let other = fs.open(new(b"b").unwrap()).unwrap();
+        other.write(0, &noise(32 * 4096, 1)).unwrap();
+        other.fsync().unwrap();
+        longest.store(3 * 4096, SeqCst);
+        f.write(5 * 4096, &noise(4096, 2)).unwrap();
+        let full = other.write(32 * 4096, &noise(4096, 3)).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::NoSpace);
+        f.write(0, &noise(5 * 4096, 4)).unwrap();
+        f.write(6 * 4096, &noise(26 * 4096, 5)).unwrap();
+        f.fsync().unwrap();
+        fs.volume().inner.audit().unwrap();
     });
 }
