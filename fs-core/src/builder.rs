@@ -16,7 +16,7 @@ use crate::policy::{Compression, Policy};
 use crate::read::{PoolThreads, VolumeDisk};
 use crate::shared::Shared;
 use crate::stats::Counters;
-use crate::sync::{Arc, AtomicU64, Mutex, RwLock, thread};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, RwLock, thread};
 use crate::volume::{Volume, VolumeLimits};
 use crate::writeback::MAX_CLAIM;
 use crate::writer::Writer;
@@ -167,6 +167,7 @@ impl<V: Volume> Builder<V> {
             books: RwLock::new(()),
             commit_for_room: self.commit_for_room,
             whole: RwLock::new(()),
+            failed: AtomicBool::new(false),
             flusher: Flusher::new(self.background),
             reads: ReadPath::new(
                 Arc::new(VolumeDisk::new(&volume, limits.sector_size)),

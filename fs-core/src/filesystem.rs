@@ -248,8 +248,12 @@ impl<V: Volume> Filesystem<V> {
     /// [`ErrorKind::NotEmpty`](crate::ErrorKind::NotEmpty) among them.
     pub fn unlink(&self, dir: InodeId, name: &[u8]) -> Result<(), Error> {
         let _span = tracing::debug_span!("unlink", dir = dir.ino).entered();
+        self.shared.will_change(600 + 2 * name.len() as u64);
+        self.shared.with_room(|| self.try_unlink(dir, name))
+    }
+
+    fn try_unlink(&self, dir: InodeId, name: &[u8]) -> Result<(), Error> {
         let shared = &self.shared;
-        shared.will_change(600 + 2 * name.len() as u64);
         // Under the table's lock, so that nobody opens what is being freed; and until that is done
         // nothing is made in a directory that has no name.
         let inodes = shared.inodes.lock();

@@ -21,7 +21,7 @@ use crate::policy::{Compression, Policy};
 use crate::read::VolumeDisk;
 use crate::stats::{Counters, add};
 use crate::submit::RawRun;
-use crate::sync::{Arc, AtomicU64, Mutex, Ordering, RwLock};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, Ordering, RwLock};
 use crate::volume::{
     FileType, InodeId, Volume, VolumeError, VolumeErrorKind, VolumeLimits, VolumeResult,
 };
@@ -60,6 +60,8 @@ pub(crate) struct Shared<V: Volume> {
     pub(crate) whole: RwLock<()>,
     pub(crate) flusher: Flusher,
     pub(crate) commit_for_room: bool,
+    /// A commit failed, and nothing can be written since.
+    pub(crate) failed: AtomicBool,
 }
 
 impl<V: Volume> Shared<V> {
@@ -245,7 +247,11 @@ impl<V: Volume> Shared<V> {
     pub(crate) fn commit(&self) -> Result<(), Error> {
         add(&self.counters.commits, 1);
         let _whole = self.whole.write();
-        self.volume.commit().map_err(Error::volume("committing"))
+        let committed = self.volume.commit();
+        if committed.is_err() && self.volume.limits().read_only {
+            self.failed.store(true, Ordering::Relaxed);
+        }
+        committed.map_err(Error::volume("committing"))
     }
 
     /// Makes a change that adds about so many bytes of metadata, and leaves room for what is promised to

@@ -155,9 +155,13 @@ fn attributes_and_policies_alone_were_never_committed() {
     let fs = builder(MemoryVolume::new(u64::MAX)).build().unwrap();
     let id = new_file(&fs, "a");
     fs.sync().unwrap();
-    let changes: [&dyn Fn(); 2] = [&|| fs.set_attrs(id, &SetAttrs::default()).unwrap(), &|| {
-        fs.set_policy(id, Some(Policy::Never)).unwrap()
-    }];
+    let file = fs.open(id).unwrap();
+    let changes: [&dyn Fn(); 4] = [
+        &|| fs.set_attrs(id, &SetAttrs::default()).unwrap(),
+        &|| fs.set_policy(id, Some(Policy::Never)).unwrap(),
+        &|| file.set_size(1 << 20).unwrap(),
+        &|| file.punch_hole(4096..8192).unwrap(),
+    ];
     for change in changes {
         let before = fs.stats().commits;
         let calls = (1..1_000_000).find(|_| {

@@ -225,3 +225,26 @@ fn the_rest_of_a_preallocated_window_was_lost_where_free_space_was_in_small_part
         fs.volume().inner.audit().unwrap();
     });
 }
+
+/// A volume tells less of a file than was asked for, which it must not, and whoever allocated looked again
+/// for ever. Guard: the check behind the maps of a window in `File::allocate`.
+#[test]
+fn allocating_did_not_end_where_extent_maps_are_missing() {
+    within(20, || {
+        let seen = Arc::new(AtomicU64::new(0));
+        let volume = MemoryVolume::new(u64::MAX);
+        let volume = Hooked::new(volume, {
+            let seen = Arc::clone(&seen);
+            move |call| !(matches!(call, Call::Maps(_)) && seen.load(SeqCst) > 0)
+        });
+        let fs = Filesystem::builder(volume).build().unwrap();
+        let f = fs
+            .open(
+                fs.create(fs.root(), b"a", &inode(FileType::Regular))
+                    .unwrap(),
+            )
+            .unwrap();
+        seen.store(1, SeqCst);
+        assert!(f.allocate(0..1 << 20, false).is_err());
+    });
+}

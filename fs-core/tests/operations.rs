@@ -269,8 +269,15 @@ fn after_a_failed_commit_nothing_is_written_any_more() {
     file.write(0, b"one").unwrap();
     fs.volume().faults().fail_nth(FaultOp::Flush, 1);
     assert_eq!(file.fsync().unwrap_err().kind(), ErrorKind::Io);
-    file.write(0, b"two").unwrap();
+    // Nor taken, to be lost later.
+    assert_eq!(
+        file.write(0, b"two").unwrap_err().kind(),
+        ErrorKind::ReadOnly
+    );
     assert_eq!(file.fsync().unwrap_err().kind(), ErrorKind::ReadOnly);
+    let mut all = [0; 3];
+    assert_eq!(file.read(0, &mut all).unwrap(), 3);
+    assert_eq!(&all, b"one");
 }
 
 #[test]

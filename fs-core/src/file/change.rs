@@ -9,7 +9,7 @@ use readpath::ExtentKind;
 use super::{File, MAX_SIZE};
 use crate::error::Error;
 use crate::sync::Ordering;
-use crate::volume::Volume;
+use crate::volume::{Volume, VolumeError, VolumeErrorKind};
 
 /// Bytes that one preallocated extent has at most, and where in a file they are cut: as long as a
 /// piece of what will be written there, so that each gives all of its space back for that. Of a
@@ -34,6 +34,7 @@ impl<V: Volume> File<V> {
         let size = self.end_of(size, 0)?;
         let ino = self.inode.id.ino;
         let _span = tracing::debug_span!("set_size", ino, size).entered();
+        self.shared.will_change(200);
         let _guard = self.lock(0..u64::MAX);
         let old = self.size();
         if size > old {
@@ -77,6 +78,7 @@ impl<V: Volume> File<V> {
         if range.is_empty() {
             return Ok(());
         }
+        self.shared.will_change(400);
         let pages = Self::pages(&range);
         let _guard = self.lock(pages.clone());
         let size = self.size();
@@ -157,13 +159,19 @@ impl<V: Volume> File<V> {
         drop(had.ok_or_else(|| self.no_space(holes))?);
         let mut at = pages.start;
         while at < pages.end {
-            let maps = self.maps(at..pages.end.min(at + MAPS_AT_ONCE))?;
+            let window = at..pages.end.min(at + MAPS_AT_ONCE);
+            let maps = self.maps(window.clone())?;
             for map in maps {
                 let end = map.start.saturating_add(map.len).min(pages.end);
                 if map.kind == ExtentKind::Hole {
                     self.preallocate(map.start.max(at)..end)?;
                 }
                 at = at.max(end);
+            }
+            if at < window.end {
+                let why = format!("no extent map covers {at}, which was asked for");
+                let why = VolumeError::new(VolumeErrorKind::Corrupt, why);
+                return Err(Error::volume("looking extents up")(why));
             }
         }
         if !keep_size && range.end > self.size() {
@@ -258,6 +266,7 @@ impl<V: Volume> File<V> {
                 return Err(Error::volume("preallocating")(error));
             }
             shared.made_extents(&part);
+            shared.will_change(200);
             allocated.commit();
             // Who looked the hole up before may still fill zeroes, which are right.
             at = part.end;

@@ -59,6 +59,7 @@ impl<V: Volume> File<V> {
                 continue;
             }
             written?;
+            self.shared.will_change(200);
             self.inode.mapping.extend(part.end);
             self.inode.grew_to(part.end);
             self.inode.touch();

@@ -79,7 +79,7 @@ impl<V: Volume> File<V> {
 
     /// Says so now if nothing may be written: what is dirty would be lost later.
     fn writable(&self) -> Result<(), Error> {
-        if !self.shared.limits.read_only {
+        if !self.shared.limits.read_only && !self.shared.failed.load(Ordering::Relaxed) {
             return Ok(());
         }
         let why = VolumeError::new(VolumeErrorKind::ReadOnly, "the volume is read-only");

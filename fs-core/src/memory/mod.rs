@@ -360,7 +360,7 @@ impl Volume for MemoryVolume {
             metadata_per_extent: 0,
             max_inline: 2048,
             codecs: self.codecs.clone(),
-            read_only: false,
+            read_only: self.failed.load(Ordering::SeqCst),
         }
     }
 }

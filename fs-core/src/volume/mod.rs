@@ -36,7 +36,8 @@ pub trait Locator: Copy + Eq + Ord + Hash + Debug + Send + Sync + 'static {
     fn plus(self, bytes: u64) -> Self;
 }
 
-/// What a volume can hold; asked once, when the filesystem is built.
+/// What a volume can hold; asked when the filesystem is built, and whether it is read-only once more after
+/// a commit that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeLimits {
     /// Unit of data allocation and of checksums, in bytes; a power of two. 4096 where
