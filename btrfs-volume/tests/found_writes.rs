@@ -429,3 +429,27 @@ fn what_a_failed_commit_lost_read_as_zeroes() {
     let names = volume.read_dir(InodeId::new(FS, ROOT), 0, 10).unwrap();
     assert!(names.len() >= 2);
 }
+
+/// Where space was scarce, the same input made different images: a chunk for data was cut to what pending
+/// metadata left, and that depends on how many extents have been recorded so far. Guard: the eighth in
+/// `Space::add_chunk`.
+#[test]
+fn a_chunk_was_as_long_as_timing_made_it() {
+    let chunks = |files: u64| {
+        let volume = volume(104 << 20);
+        for name in 0..files {
+            let ino = create(&volume, &format!("{name}")).unwrap();
+            volume.set_xattr(FS, ino, b"user.x", &[7; 2000]).unwrap();
+        }
+        while volume.allocate(1 << 20).is_ok() {}
+        let chunks = volume.storage().chunks();
+        let lengths: Vec<u64> = chunks.iter().map(|(_, chunk)| chunk.length).collect();
+        lengths
+    };
+    let most = chunks(0);
+    for files in [1000, 1800, 2000, 2500] {
+        let some = chunks(files);
+        assert!(some.len() > 4, "{files}: {some:?}");
+        assert!(most.starts_with(&some), "{files}: {some:?}, not {most:?}");
+    }
+}

@@ -176,19 +176,24 @@ impl Space {
         room > 0 && self.add_chunk_of(Kind::Metadata, MIB, room).is_ok()
     }
 
-    /// Bytes of the device that data chunks may take if `wanted` bytes of metadata must fit.
-    fn data_room(&self, wanted: u64) -> u64 {
-        let copies = self.copies(Kind::Metadata);
-        let missing = wanted.saturating_sub(self.free(Kind::Metadata));
+    /// Bytes of the device that must be left if `wanted` bytes of metadata must fit.
+    fn missing_for(&self, wanted: u64) -> u64 {
+        wanted.saturating_sub(self.free(Kind::Metadata)) * self.copies(Kind::Metadata)
+    }
+
+    /// Bytes of the device that data chunks may take if so many are kept.
+    fn data_room(&self, kept: u64) -> u64 {
         let unallocated = self.unallocated();
         // New data needs checksums, too.
-        unallocated.saturating_sub(missing * copies + unallocated / 64) / MIB * MIB
+        unallocated.saturating_sub(kept + unallocated / 64) / MIB * MIB
     }
 
     /// Bytes of data that are free, now or once chunks are allocated, if `wanted` bytes of
     /// metadata must fit.
     pub(crate) fn data_available(&self, wanted: u64) -> u64 {
-        self.free(Kind::Data) + self.data_room(wanted)
+        let missing = self.missing_for(wanted);
+        // A chunk is an eighth of what is unallocated, or refused: not all of the rest can be had.
+        self.free(Kind::Data) + self.data_room(missing + missing / 6)
     }
 
     /// Bytes of a new volume's smallest device.
@@ -279,19 +284,26 @@ impl Space {
 
     /// Adds a chunk that can hold `len` contiguous bytes.
     pub(crate) fn add_chunk(&mut self, kind: Kind, len: u64) -> Result<()> {
+        let is_data = |group: &Group| group.flags & flags::DATA != 0;
         let most = match kind {
-            Kind::Data if !self.grows => self.data_room(self.metadata_wanted),
+            // Less and less, and not as much as there is room for: what is pending depends on timing.
+            Kind::Data if !self.grows && self.groups.values().any(is_data) => {
+                self.unallocated() / 8 / MIB * MIB
+            }
             _ => u64::MAX,
         };
         self.add_chunk_of(kind, len, most)
     }
 
-    /// The same, of no more than `most` bytes.
+    /// The same, of no more than `most` bytes unless `len` are more.
     fn add_chunk_of(&mut self, kind: Kind, len: u64, most: u64) -> Result<()> {
         let profile = self.profile(kind);
         let least = len.next_multiple_of(MIB).max(MIB);
-        let wanted = self.chunk_size(kind).max(least).min(most);
-        let placed = match wanted < least {
+        let wanted = self.chunk_size(kind).min(most).max(least);
+        let crowds_metadata = kind == Kind::Data
+            && !self.grows
+            && wanted > self.data_room(self.missing_for(self.metadata_wanted));
+        let placed = match crowds_metadata {
             true => None,
             false => self.place(wanted, least, self.copies(kind) as usize),
         };
