@@ -41,10 +41,14 @@ impl State {
         if !pending {
             return Ok(None);
         }
+        let transid = self.engine.transid;
+        // Stands if a device panics: half a commit must not become part of the next one.
+        self.failed = Some(format!("commit {transid} was broken off"));
         let result = self.try_commit();
-        if let Err(error) = &result {
-            self.failed = Some(format!("commit {} failed: {error}", self.engine.transid));
-        }
+        self.failed = match &result {
+            Ok(_) => None,
+            Err(error) => Some(format!("commit {transid} failed: {error}")),
+        };
         result.map(Some)
     }
 
