@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use btrfs_volume::device::{BlockDevice, MemDevice};
-use btrfs_volume::ondisk::{InodeItem, Key, csum};
+use btrfs_volume::ondisk::{InodeItem, Key, compression, csum};
 use btrfs_volume::reader::ExtentSource;
 use btrfs_volume::{
-    Error, Geometry, InodeId, Items, MkfsOptions, NewExtent, OpenOptions, Reader, Volume,
+    Bytenr, Error, Geometry, InodeId, Items, MkfsOptions, NewExtent, OpenOptions, Reader, Volume,
 };
 use bytes::Bytes;
 
@@ -494,4 +494,102 @@ fn a_commit_that_was_broken_off_was_gone_on_with() {
         opened.read_dir(InodeId::new(FS, ROOT), 0, 10).unwrap();
     }
     assert!(broken_off > 2, "{broken_off}");
+}
+
+/// Extents that cannot be, or whose place was never allocated, were taken: adding up their ends overflowed,
+/// the next commit panicked, or did not end, or made an image that no kernel takes. Guard: `check_extent`.
+#[test]
+fn extents_that_cannot_be_were_taken() {
+    let volume = volume(64 << 20);
+    let ino = create(&volume, "a").unwrap();
+    let fine = || NewExtent {
+        file_offset: 0,
+        num_bytes: 8192,
+        bytenr: volume.allocate(8192).unwrap(),
+        disk_num_bytes: 8192,
+        compression: 0,
+        checksums: csum::checksum_sectors(&[0; 8192], 4096).into(),
+    };
+    let try_with = |change: &dyn Fn(&mut NewExtent)| {
+        let mut extent = fine();
+        change(&mut extent);
+        volume.insert_extent(FS, ino, extent)
+    };
+    let bad: [&dyn Fn(&mut NewExtent); 16] = [
+        &|extent| extent.file_offset = u64::MAX - 4095,
+        &|extent| extent.file_offset = 1 << 63,
+        &|extent| extent.file_offset = 5,
+        &|extent| extent.num_bytes = 0,
+        &|extent| extent.num_bytes = 8191,
+        &|extent| extent.num_bytes = 4096,
+        &|extent| extent.disk_num_bytes = 0,
+        &|extent| extent.disk_num_bytes = 64 << 20,
+        &|extent| extent.disk_num_bytes = u64::MAX - 4095,
+        &|extent| extent.bytenr.0 += 5,
+        &|extent| extent.bytenr = Bytenr(0),
+        &|extent| extent.bytenr = Bytenr(1 << 40),
+        &|extent| extent.bytenr = Bytenr(u64::MAX - 4095),
+        // Of a block group for metadata.
+        &|extent| extent.bytenr = Bytenr(16 << 20),
+        &|extent| extent.checksums.truncate(7),
+        &|extent| extent.compression = compression::ZSTD + 1,
+    ];
+    for (nth, change) in bad.iter().enumerate() {
+        let refused = try_with(*change);
+        assert!(
+            matches!(refused, Err(Error::Invalid { .. })),
+            "{nth}: {refused:?}"
+        );
+    }
+    let of_directory = volume.insert_extent(FS, ROOT, fine());
+    assert!(matches!(of_directory, Err(Error::WrongType { .. })));
+    let extent = fine();
+    for commits in [false, true] {
+        if commits {
+            volume.commit().unwrap();
+        }
+        let first = volume.insert_extent(FS, ino, extent.clone());
+        assert_eq!(first.is_ok(), !commits);
+        let again = volume.insert_extent(FS, ino, extent.clone());
+        assert!(matches!(again, Err(Error::Invalid { .. })), "{again:?}");
+    }
+    volume.commit().unwrap();
+}
+
+/// Space that was not allocated, or that an extent had taken, was given back, so that the next extent was
+/// written over it. Guard: `is_reserved` in `release_data`.
+#[test]
+fn what_was_in_use_was_given_back() {
+    let volume = volume(64 << 20);
+    let ino = create(&volume, "a").unwrap();
+    write(&volume, ino, 0, &Bytes::from(vec![1; 8192])).unwrap();
+    let extents = volume.extents(InodeId::new(FS, ino), 0..8192).unwrap();
+    let ExtentSource::Raw { bytenr, .. } = extents[0].source else {
+        panic!("{extents:?}");
+    };
+    let kept = volume.allocate(8192).unwrap();
+    let before = volume.data_available();
+    for _ in 0..2 {
+        for (at, len) in [
+            (bytenr.0, 8192),
+            (bytenr.0, 4096),
+            (kept.0, 16384),
+            (kept.0, 0),
+            (kept.0 + 8192, 4096),
+            (0, 4096),
+            (1 << 40, 4096),
+            (u64::MAX, 4096),
+        ] {
+            volume.release(Bytenr(at), len);
+            assert_eq!(volume.data_available(), before, "{at}, {len}");
+        }
+        volume.commit().unwrap();
+    }
+    volume.release(kept, 8192);
+    assert_eq!(volume.data_available(), before + 8192);
+    for len in [u64::MAX - 4095, 1 << 63, 1 << 40] {
+        assert!(volume.allocate(len).is_err());
+    }
+    let far = volume.write_data(&[(Bytenr(u64::MAX), Bytes::from(vec![1; 4096]))]);
+    assert!(matches!(far, Err(Error::Unmapped { .. })), "{far:?}");
 }

@@ -10,8 +10,17 @@ use super::space::Kind;
 use super::state::State;
 use crate::address::Bytenr;
 use crate::error::{Error, Result};
+use crate::ondisk::csum::CSUM_SIZE;
 use crate::ondisk::objectid::CSUM_TREE;
 use crate::ondisk::{ExtentKind, FileExtentItem, Key, compression, incompat, item_type};
+
+/// No file is longer.
+const MAX_SIZE: u64 = i64::MAX as u64;
+/// Most bytes of a compressed extent, on the device and decompressed.
+const MAX_COMPRESSED: u64 = 128 << 10;
+
+const S_IFMT: u32 = 0o170_000;
+const S_IFREG: u32 = 0o100_000;
 
 /// An extent of a file whose bytes are on the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +29,14 @@ pub struct NewExtent {
     pub file_offset: u64,
     /// How much of the file it covers, in bytes; sector-aligned.
     pub num_bytes: u64,
-    /// What [`Volume::allocate`](crate::Volume::allocate) gave.
+    /// What [`Volume::allocate`](crate::Volume::allocate) gave, and no extent took yet.
     pub bytenr: Bytenr,
-    /// Bytes on the device; sector-aligned.
+    /// Bytes on the device; sector-aligned. As many as `num_bytes` if it is not compressed, and both at
+    /// most 128 KiB if it is.
     pub disk_num_bytes: u64,
     /// See [`compression`].
     pub compression: u8,
-    /// One checksum for each sector on the device, packed.
+    /// One checksum for each sector on the device, packed; or none.
     pub checksums: Bytes,
 }
 
@@ -51,9 +61,76 @@ impl State {
         self.engine.space.data_available(self.metadata_wanted())
     }
 
+    /// Gives back what [`allocate_data`](Self::allocate_data) gave, and nothing else.
+    pub(crate) fn release_data(&mut self, at: Bytenr, len: u64) {
+        if self.is_reserved(at, len) {
+            self.engine.space.release(at.0, len);
+        }
+    }
+
+    /// Whether all of it was allocated and became no extent since.
+    fn is_reserved(&self, at: Bytenr, len: u64) -> bool {
+        let Some(end) = at.0.checked_add(len).filter(|&end| end > at.0) else {
+            return false;
+        };
+        let extent = self.engine.refs.data.range(..end).next_back();
+        let taken = extent.is_some_and(|(start, extent)| start + extent.num_bytes > at.0);
+        !taken && self.engine.space.is_reserved(at.0..end)
+    }
+
+    fn check_extent(&self, new: &NewExtent) -> Result<()> {
+        let invalid = |problem: &str| {
+            Err(Error::Invalid {
+                what: "extent",
+                problem: format!("{problem}: {new:?}"),
+            })
+        };
+        let sector = u64::from(self.engine.storage.geometry().sectorsize);
+        let aligned = |bytes: u64| bytes.is_multiple_of(sector);
+        if new.num_bytes == 0 || !aligned(new.file_offset) || !aligned(new.num_bytes) {
+            return invalid("not whole sectors of the file");
+        }
+        let end = new.file_offset.checked_add(new.num_bytes);
+        if end.is_none_or(|end| end > MAX_SIZE) {
+            return invalid("beyond the largest file");
+        }
+        if !aligned(new.bytenr.0) || !aligned(new.disk_num_bytes) {
+            return invalid("not whole sectors of the device");
+        }
+        if !self.is_reserved(new.bytenr, new.disk_num_bytes) {
+            return invalid("not allocated, or an extent already");
+        }
+        let sectors = new.disk_num_bytes / sector;
+        if !new.checksums.is_empty() && new.checksums.len() as u64 != sectors * CSUM_SIZE as u64 {
+            return invalid("not one checksum for each sector");
+        }
+        match new.compression {
+            compression::NONE if new.num_bytes == new.disk_num_bytes => Ok(()),
+            compression::ZLIB..=compression::ZSTD
+                if new.num_bytes.max(new.disk_num_bytes) <= MAX_COMPRESSED =>
+            {
+                Ok(())
+            }
+            _ => invalid("not so many bytes with that compression"),
+        }
+    }
+
+    fn check_regular(&mut self, tree: u64, ino: u64) -> Result<()> {
+        if self.inode(tree, ino)?.item.mode & S_IFMT != S_IFREG {
+            return Err(Error::WrongType {
+                tree,
+                ino,
+                what: "a regular file",
+            });
+        }
+        Ok(())
+    }
+
     /// Records an extent in place of what it covers.
     pub(crate) fn insert_extent(&mut self, tree: u64, ino: u64, new: NewExtent) -> Result<()> {
         self.check_writable()?;
+        self.check_extent(&new)?;
+        self.check_regular(tree, ino)?;
         let range = new.file_offset..new.file_offset + new.num_bytes;
         self.drop_extents(tree, ino, range.clone())?;
         match new.compression {

@@ -32,6 +32,12 @@ impl RangeSet {
         (at < end).then_some(start..end)
     }
 
+    /// Whether any of `range` is in the set.
+    pub(crate) fn overlaps(&self, range: Range<u64>) -> bool {
+        let before = self.ends.range(..range.end).next_back();
+        before.is_some_and(|(_, &end)| end > range.start)
+    }
+
     /// Adds `range`, which overlaps nothing in the set, and joins it with its neighbours. Returns
     /// the neighbours and the joined range.
     pub(crate) fn insert(&mut self, range: Range<u64>) -> (Vec<Range<u64>>, Range<u64>) {
@@ -129,6 +135,9 @@ mod tests {
                 } else {
                     prop_assert!(set.remove(range).is_none());
                 }
+                let probe = &oracle[start as usize / 2..][..len as usize];
+                let probed = set.overlaps(start / 2..start / 2 + len);
+                prop_assert_eq!(probed, probe.iter().any(|&b| b));
                 prop_assert_eq!(set.total(), oracle.iter().filter(|&&b| b).count() as u64);
                 let runs = oracle.chunk_by(|a, b| a == b).filter(|run| run[0]).count();
                 prop_assert_eq!(set.len(), runs);

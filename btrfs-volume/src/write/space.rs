@@ -263,6 +263,17 @@ impl Space {
             .expect("allocated space is in a block group")
     }
 
+    /// Whether `range` is in a block group for data, neither free nor of an extent of the last commit.
+    pub(crate) fn is_reserved(&self, range: Range<u64>) -> bool {
+        let group = self.groups.range(..=range.start).next_back();
+        group.is_some_and(|(_, group)| {
+            let listed = group.listed.containing(range.start);
+            group.flags & flags::DATA != 0
+                && listed.is_some_and(|listed| range.end <= listed.end)
+                && !group.free.overlaps(range)
+        })
+    }
+
     /// Gives back at once what no committed tree refers to.
     pub(crate) fn release(&mut self, start: u64, len: u64) {
         let group = self.group_mut(start);
@@ -298,7 +309,8 @@ impl Space {
     /// The same, of no more than `most` bytes unless `len` are more.
     fn add_chunk_of(&mut self, kind: Kind, len: u64, most: u64) -> Result<()> {
         let profile = self.profile(kind);
-        let least = len.next_multiple_of(MIB).max(MIB);
+        // What is too long for that is too long for any device.
+        let least = len.checked_next_multiple_of(MIB).unwrap_or(len).max(MIB);
         let wanted = self.chunk_size(kind).min(most).max(least);
         let crowds_metadata = kind == Kind::Data
             && !self.grows

@@ -247,10 +247,10 @@ impl Volume {
         self.state()?.allocate_data(num_bytes)
     }
 
-    /// Gives back what [`allocate`](Self::allocate) gave and no extent took.
+    /// Gives back what [`allocate`](Self::allocate) gave and no extent took. Does nothing to anything else.
     pub fn release(&self, at: Bytenr, num_bytes: u64) {
         if let Ok(mut state) = self.state() {
-            state.engine.space.release(at.0, num_bytes);
+            state.release_data(at, num_bytes);
         }
     }
 
@@ -272,7 +272,8 @@ impl Volume {
     /// Records an extent whose bytes are on the device, in place of what it covers in the file.
     ///
     /// # Errors
-    /// [`Error::NoInode`].
+    /// [`Error::NoInode`]; [`Error::WrongType`] of anything but a regular file; [`Error::Invalid`] for an
+    /// extent that cannot be, or whose place was not allocated for it.
     pub fn insert_extent(&self, tree: u64, ino: u64, extent: NewExtent) -> Result<()> {
         self.state()?.insert_extent(tree, ino, extent)
     }
@@ -315,7 +316,7 @@ impl Volume {
             let mut end = start.0;
             let mut count = 0;
             for (at, bytes) in rest {
-                let next = end + bytes.len() as u64;
+                let next = end.saturating_add(bytes.len() as u64);
                 let together = at.0 == end && storage.physical(*start, next - start.0, 0).is_ok();
                 if count > 0 && !together {
                     break;
