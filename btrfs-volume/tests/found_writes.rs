@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use btrfs_volume::device::{BlockDevice, MemDevice};
-use btrfs_volume::ondisk::{InodeItem, Key, compression, csum};
+use btrfs_volume::ondisk::{InodeItem, Key, compression, csum, objectid};
 use btrfs_volume::reader::ExtentSource;
 use btrfs_volume::{
     Bytenr, Error, Geometry, InodeId, Items, MkfsOptions, NewExtent, OpenOptions, Reader, Volume,
@@ -592,4 +592,64 @@ fn what_was_in_use_was_given_back() {
     }
     let far = volume.write_data(&[(Bytenr(u64::MAX), Bytes::from(vec![1; 4096]))]);
     assert!(matches!(far, Err(Error::Unmapped { .. })), "{far:?}");
+}
+
+/// Inodes, attributes and content that no kernel takes were made, and files in trees that are none of
+/// files. Guards: `check_new_inode`, `is_subvolume` in `State::warm`, and the lengths in `insert_inline`.
+#[test]
+fn inodes_that_cannot_be_were_made() {
+    let volume = volume(64 << 20);
+    let ino = create(&volume, "a").unwrap();
+    volume.commit().unwrap();
+    let generation = volume.committed().superblock().generation;
+    let make = |tree, dir, mode, target: &[u8]| {
+        let new = InodeItem {
+            mode,
+            ..InodeItem::default()
+        };
+        volume.create(tree, dir, b"new", &new, target)
+    };
+    for (mode, target) in [
+        (0, &b""[..]),
+        (0o644, b""),
+        (0o170_644, b""),
+        (0o100_644, b"target"),
+        (0o120_777, b""),
+        (0o120_777, b"tar\0get"),
+    ] {
+        let refused = make(FS, ROOT, mode, target);
+        assert!(
+            matches!(refused, Err(Error::Invalid { .. })),
+            "{mode:o}: {refused:?}"
+        );
+    }
+    for (tree, dir) in [
+        (objectid::ROOT_TREE, objectid::ROOT_TREE_DIR),
+        (objectid::DATA_RELOC_TREE, ROOT),
+    ] {
+        let refused = make(tree, dir, 0o100_644, b"");
+        assert!(
+            matches!(refused, Err(Error::NoInode { .. })),
+            "{tree}: {refused:?}"
+        );
+        let refused = volume.set_xattr(tree, dir, b"user.x", b"");
+        assert!(
+            matches!(refused, Err(Error::NoInode { .. })),
+            "{tree}: {refused:?}"
+        );
+    }
+    let data = Bytes::from(vec![1; 5]);
+    for (compression, ram_bytes) in [(0, 0), (0, 4096), (3, 0), (4, 5)] {
+        let refused = volume.insert_inline(FS, ino, data.clone(), compression, ram_bytes);
+        assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
+    }
+    let refused = volume.insert_inline(FS, ROOT, data, 0, 5);
+    assert!(
+        matches!(refused, Err(Error::WrongType { .. })),
+        "{refused:?}"
+    );
+    let refused = volume.set_xattr(FS, ino, b"us\0er.x", b"");
+    assert!(matches!(refused, Err(Error::Invalid { .. })), "{refused:?}");
+    volume.commit().unwrap();
+    assert_eq!(volume.committed().superblock().generation, generation);
 }

@@ -188,6 +188,20 @@ impl State {
                 max: sector,
             });
         }
+        let raw = compression == compression::NONE;
+        if ram_bytes == 0
+            || compression > compression::ZSTD
+            || raw && ram_bytes != data.len() as u64
+        {
+            return Err(Error::Invalid {
+                what: "inline extent",
+                problem: format!(
+                    "{} bytes, {ram_bytes} with compression {compression} undone",
+                    data.len()
+                ),
+            });
+        }
+        self.check_regular(tree, ino)?;
         self.drop_extents(tree, ino, 0..u64::MAX)?;
         match compression {
             compression::LZO => self.superblock.incompat_flags |= incompat::COMPRESS_LZO,

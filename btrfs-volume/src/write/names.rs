@@ -43,6 +43,7 @@ impl State {
                 max: u64::from(self.engine.storage.geometry().sectorsize) - 1,
             });
         }
+        check_new_inode(new, target)?;
         let entry = self.entry(tree, dir, name, 0, dir_type_of(new.mode))?;
         // Whatever has to be read is read before there is an inode that may have no name.
         let index = self.next_index(tree, dir)?;
@@ -127,6 +128,12 @@ impl State {
         value: &[u8],
     ) -> Result<()> {
         self.check_room()?;
+        if name.contains(&0) {
+            return Err(Error::Invalid {
+                what: "name of an attribute",
+                problem: format!("\"{}\"", name.escape_ascii()),
+            });
+        }
         if name.is_empty() || name.len() > NAME_MAX {
             return Err(Error::TooLarge {
                 what: "the name of an attribute",
@@ -144,7 +151,7 @@ impl State {
         if size > max {
             return Err(too_large(size));
         }
-        let fresh = self.inode_mut(tree, ino)?.fresh;
+        let fresh = self.inode(tree, ino)?.fresh;
         let key = Key::new(ino, item_type::XATTR_ITEM, name_hash(name));
         let mut out = Vec::with_capacity(size);
         if let Some(old) = self.get_own(tree, &key, fresh)? {
@@ -160,6 +167,8 @@ impl State {
         if out.len() > max {
             return Err(too_large(out.len()));
         }
+        // Only now: what is refused changes nothing.
+        self.inode_mut(tree, ino)?;
         self.put(tree, key, out);
         Ok(())
     }
@@ -371,6 +380,24 @@ impl State {
         }
         Ok(ino)
     }
+}
+
+/// What no kernel takes: an inode of no type, a target of anything but a symbolic link, or one without.
+fn check_new_inode(new: &InodeItem, target: &[u8]) -> Result<()> {
+    if dir_type_of(new.mode) == dir_type::UNKNOWN {
+        return Err(Error::Invalid {
+            what: "mode",
+            problem: format!("{:o} has no type", new.mode),
+        });
+    }
+    let is_link = new.mode & S_IFMT == S_IFLNK;
+    if is_link == target.is_empty() || target.contains(&0) {
+        return Err(Error::Invalid {
+            what: "target",
+            problem: format!("\"{}\" for mode {:o}", target.escape_ascii(), new.mode),
+        });
+    }
+    Ok(())
 }
 
 fn dir_type_of(mode: u32) -> u8 {

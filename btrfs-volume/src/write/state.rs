@@ -12,6 +12,7 @@ use super::inodes::{Hot, Inodes};
 use super::space::Kind;
 use crate::error::{Error, Result};
 use crate::items::Items;
+use crate::ondisk::objectid::is_subvolume;
 use crate::ondisk::{InodeItem, Key, RootItem, Superblock, item_type};
 use crate::sync::Arc;
 use crate::tree::Root;
@@ -325,6 +326,10 @@ impl State {
     fn warm(&mut self, tree: u64, ino: u64) -> Result<usize> {
         if let Some(at) = self.inodes.find(tree, ino) {
             return Ok(at);
+        }
+        // Other trees have inodes, too, but none that is a file of somebody's.
+        if !is_subvolume(tree) {
+            return Err(Error::NoInode { tree, ino });
         }
         let key = Key::new(ino, item_type::INODE_ITEM, 0);
         let data = self.get(tree, &key)?.ok_or(Error::NoInode { tree, ino })?;

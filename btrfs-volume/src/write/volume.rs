@@ -192,10 +192,12 @@ impl Volume {
     }
 
     /// Makes an inode with the type and attributes of `new` and its first name. Its size, link
-    /// count, flags and generation are set here; a symbolic link leads to `target`.
+    /// count, flags and generation are set here; a symbolic link leads to `target`, which is empty for
+    /// everything else.
     ///
     /// # Errors
-    /// [`Error::Exists`], [`Error::Invalid`] and [`Error::TooLarge`] for the name, ...
+    /// [`Error::Exists`], [`Error::Invalid`] and [`Error::TooLarge`] for the name; [`Error::Invalid`] for
+    /// a mode without a type, or a target that does not go with it; ...
     pub fn create(
         &self,
         tree: u64,
@@ -234,7 +236,7 @@ impl Volume {
     /// Sets an extended attribute.
     ///
     /// # Errors
-    /// [`Error::TooLarge`].
+    /// [`Error::TooLarge`]; [`Error::Invalid`] for a name with NUL. Nothing is changed then.
     pub fn set_xattr(&self, tree: u64, ino: u64, name: &[u8], value: &[u8]) -> Result<()> {
         self.state()?.set_xattr(tree, ino, name, value)
     }
@@ -281,7 +283,8 @@ impl Volume {
     /// Makes `data` the whole content of a file. `ram_bytes`: its length once decompressed.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] from a sector on.
+    /// [`Error::TooLarge`] from a sector on; [`Error::Invalid`] for lengths that contradict each other;
+    /// [`Error::WrongType`] of anything but a regular file.
     pub fn insert_inline(
         &self,
         tree: u64,
