@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use btrfs_volume::device::{BlockDevice, MemDevice};
-use btrfs_volume::ondisk::{InodeItem, Key, compression, csum, objectid};
+use btrfs_volume::ondisk::{InodeItem, Key, block_group_flags, compression, csum, objectid};
 use btrfs_volume::reader::ExtentSource;
 use btrfs_volume::{
     Bytenr, Error, Geometry, InodeId, Items, MkfsOptions, NewExtent, OpenOptions, Reader, Volume,
@@ -264,6 +264,66 @@ fn data_here_and_there_took_more_room_than_was_left() {
     }
     volume.commit().unwrap();
     assert!(refused < 1000, "{refused}");
+}
+
+/// Bytes of metadata that are free in block groups.
+fn free_metadata(volume: &Volume) -> u64 {
+    let groups = volume.committed().info().unwrap().block_groups;
+    let metadata = groups
+        .iter()
+        .filter(|group| group.flags & block_group_flags::METADATA != 0);
+    metadata
+        .map(|group| group.total_bytes - group.used_bytes)
+        .sum()
+}
+
+/// The same with many attributes, or many names, of one inode: they lie in many leaves, and only the one of
+/// the inode was counted. Guard: `scatter_item`.
+#[test]
+fn attributes_and_names_of_one_inode_took_more_room_than_was_left() {
+    for links in [false, true] {
+        let volume = volume(256 << 20);
+        let ino = create(&volume, "many").unwrap();
+        let name = |n: u64| match links {
+            false => format!("user.{n}"),
+            true => format!("{n}{}", "-".repeat(240)),
+        };
+        let change = |dir: u64, name: &str, value: &[u8]| match links {
+            false => volume.set_xattr(FS, ino, name.as_bytes(), value),
+            true => volume.link(FS, ino, dir, name.as_bytes(), Default::default()),
+        };
+        let many = if links { 30_000 } else { 12_000 };
+        for n in 0..many {
+            change(ROOT, &name(n), &[7; 1000]).unwrap();
+        }
+        volume.commit().unwrap();
+        while volume.allocate(1 << 20).is_ok() {}
+        for n in 0.. {
+            if n % 200 == 0 {
+                volume.commit().unwrap();
+                if free_metadata(&volume) < 8 << 20 {
+                    break;
+                }
+            }
+            let other = create(&volume, &format!("other {n}")).unwrap();
+            volume.set_xattr(FS, other, b"user.x", &[7; 2000]).unwrap();
+        }
+        volume.commit().unwrap();
+        let dir = InodeItem {
+            mode: 0o040_755,
+            ..InodeItem::default()
+        };
+        // A new one, of which no entry counts, either.
+        let dir = volume.create(FS, ROOT, b"dir", &dir, b"").unwrap();
+        for n in 0..1500 {
+            let changed = change(dir, &name(n * 7), b"");
+            if let Err(error) = changed {
+                assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+                volume.commit().unwrap();
+            }
+        }
+        volume.commit().unwrap();
+    }
 }
 
 /// On a volume that had no room for more names nothing could be cut either, so it stayed that way. Guard:

@@ -169,6 +169,7 @@ impl State {
         }
         // Only now: what is refused changes nothing.
         self.inode_mut(tree, ino)?;
+        self.scatter_item(fresh);
         self.put(tree, key, out);
         Ok(())
     }
@@ -262,6 +263,13 @@ impl State {
         Ok(out)
     }
 
+    /// Counts the leaf of an item of an inode, which need not be that of the inode: it may have many items.
+    fn scatter_item(&mut self, fresh: bool) {
+        if !fresh {
+            self.scattered += 1;
+        }
+    }
+
     /// Counts a leaf that a new entry of an old directory copies: where it lies among the others depends
     /// on its hash. No more than the directory has.
     fn scatter_entry(&mut self, tree: u64, dir: u64) -> Result<()> {
@@ -320,6 +328,7 @@ impl State {
         let key = Key::new(ino, item_type::INODE_REF, dir);
         let old = self.get_own(tree, &key, fresh)?.unwrap_or_default();
         if old.len() + InodeRef::encoded_len(name) <= max {
+            self.scatter_item(fresh);
             self.put_encoded(tree, key, |out| {
                 out.extend_from_slice(&old);
                 InodeRef::encode_parts(index, name, out);
@@ -340,6 +349,7 @@ impl State {
         if out.len() > max {
             return Err(Error::TooManyLinks { tree, ino });
         }
+        self.scatter_item(fresh);
         self.put(tree, key, out);
         Ok(())
     }
