@@ -37,10 +37,10 @@
 //!
 //! Whoever changes content or size locks that range of the inode, outermost and for the whole call;
 //! the queue and the writer thread never do, and readers only past the cache, or when writers
-//! disturbed them again and again. Inside it, one at a time: the table of inodes, the books (shared by
-//! whoever takes space or gives it back, alone for who compares the ledger with the volume), what one
-//! commit must hold whole (shared by whoever makes several changes of that kind, alone for a commit), the
-//! attributes, and the locks of cache, delalloc and volume. While extents are dropped, whoever wants to
+//! disturbed them again and again. Inside it, in this order where two are held: the table of inodes, the
+//! books (shared by whoever takes space or gives it back, alone for who compares the ledger with the
+//! volume), what one commit must hold whole (shared by whoever makes several changes of that kind, alone
+//! for a commit), the attributes, and the locks of cache, delalloc and volume. While extents are dropped, whoever wants to
 //! fetch pages of their range waits. A handle's readahead window has a lock inside which no
 //! other is taken.
 //!
