@@ -19,7 +19,7 @@ use fs_core::{
 use losing::Losing;
 use proptest::prelude::*;
 use support::tree::noise;
-use support::{Mounted, can_mount, check, has_progs, new_image};
+use support::{Mounted, can_mount, check, has_progs, new_image, random};
 use tempfile::TempDir;
 
 const SECTOR: u64 = 4096;
@@ -317,13 +317,7 @@ fn a_full_image_keeps_what_was_written() {
     let (checked, mounted) = (has_progs(NAME), can_mount(NAME));
     let mut refused = 0;
     for seed in 0..12_u64 {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        let mut below = |most: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % most
-        };
+        let mut below = random(seed);
         let dir = TempDir::new().unwrap();
         let at = dir.path().join("image");
         let how = Compression {

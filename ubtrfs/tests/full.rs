@@ -10,7 +10,7 @@ use fs_core::{
     CodecId, Compression, Error, ErrorKind, FileType, Filesystem, InodeId, NewInode, Policy,
 };
 use support::tree::noise;
-use support::{check, has_progs, new_image};
+use support::{check, has_progs, new_image, random};
 use tempfile::TempDir;
 
 fn filesystem(image: &Path, cache: u64) -> Filesystem<Volume> {
@@ -88,13 +88,7 @@ fn content_in_the_tree_was_taken_and_had_no_room_there() {
 fn files_that_are_written_anew_had_no_room_at_writeback() {
     let checked = has_progs("files_that_are_written_anew_had_no_room_at_writeback");
     for seed in 0..2_u64 {
-        let mut random = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut below = |most: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random % most
-        };
+        let mut below = random(seed);
         let dir = TempDir::new().unwrap();
         let image = dir.path().join("image");
         let fs = filesystem(&image, 4 << 20);

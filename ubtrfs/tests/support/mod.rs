@@ -21,6 +21,17 @@ use std::sync::Arc;
 use btrfs_volume::device::FileDevice;
 use btrfs_volume::{MkfsOptions, Volume};
 
+/// Gives numbers below what it is asked for, always the same ones for a seed.
+pub(crate) fn random(seed: u64) -> impl FnMut(u64) -> u64 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |most| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % most
+    }
+}
+
 /// A volume on a new file.
 pub(crate) fn new_image(image: &Path, size: u64) -> Volume {
     let mut file = fs::File::options();

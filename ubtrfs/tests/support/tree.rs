@@ -11,8 +11,8 @@ use rustix::fs::{
     utimensat,
 };
 
-use super::is_root;
 use super::snapshot::name;
+use super::{is_root, random};
 
 /// Bytes that compress well.
 pub(crate) fn text(len: usize) -> Vec<u8> {
@@ -24,14 +24,8 @@ pub(crate) fn text(len: usize) -> Vec<u8> {
 
 /// Bytes that don't.
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..len).map(|_| next()).collect()
+    let mut below = random(seed);
+    (0..len).map(|_| (below(1 << 40) >> 32) as u8).collect()
 }
 
 /// All kinds.
