@@ -137,7 +137,7 @@ impl<V: Volume> Builder<V> {
         let pool = Pool::try_new(workers).map_err(|e| threads(&e))?;
         let ledger = SpaceLedger::new(match self.commit_for_room {
             true => Limits {
-                // First: it is set aside for metadata what is not for data then.
+                // First: what is set aside for metadata is not there for data.
                 metadata: self.volume.metadata_available(0, 0),
                 metadata_per_extent: limits.metadata_per_extent.into(),
                 data: self.volume.data_available(),

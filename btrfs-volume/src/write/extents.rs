@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::csums;
+use super::names::dir_type_of;
 use super::refs::DataRef;
 use super::space::Kind;
 use super::state::State;
@@ -12,15 +13,12 @@ use crate::address::Bytenr;
 use crate::error::{Error, Result};
 use crate::ondisk::csum::CSUM_SIZE;
 use crate::ondisk::objectid::CSUM_TREE;
-use crate::ondisk::{ExtentKind, FileExtentItem, Key, compression, incompat, item_type};
+use crate::ondisk::{ExtentKind, FileExtentItem, Key, compression, dir_type, incompat, item_type};
 
 /// No file is longer.
 const MAX_SIZE: u64 = i64::MAX as u64;
 /// Most bytes of a compressed extent, on the device and decompressed.
 const MAX_COMPRESSED: u64 = 128 << 10;
-
-const S_IFMT: u32 = 0o170_000;
-const S_IFREG: u32 = 0o100_000;
 
 /// An extent of a file whose bytes are on the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,7 +114,7 @@ impl State {
     }
 
     fn check_regular(&mut self, tree: u64, ino: u64) -> Result<()> {
-        if self.inode(tree, ino)?.item.mode & S_IFMT != S_IFREG {
+        if dir_type_of(self.inode(tree, ino)?.item.mode) != dir_type::REG_FILE {
             return Err(Error::WrongType {
                 tree,
                 ino,

@@ -410,7 +410,7 @@ fn check_new_inode(new: &InodeItem, target: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn dir_type_of(mode: u32) -> u8 {
+pub(super) fn dir_type_of(mode: u32) -> u8 {
     match mode & S_IFMT {
         0o100_000 => dir_type::REG_FILE,
         S_IFDIR => dir_type::DIR,

@@ -175,6 +175,10 @@ impl<V: Volume> File<V> {
             let Error::NoSpace { available, .. } = error else {
                 return Err(error);
             };
+            // Where extents end must not depend on how much there is at the moment.
+            if !self.shared.commit_for_room {
+                return Err(error);
+            }
             let fits = (range.start / PAGE_SIZE * PAGE_SIZE).saturating_add(available);
             let fits = fits / PAGE_SIZE * PAGE_SIZE;
             if fits <= range.start {
